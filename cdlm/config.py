@@ -1,0 +1,192 @@
+"""Strict YAML configuration of a training run: every knob once, typed, with its default and its meaning."""
+
+import difflib
+import os
+import re
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+DEFAULT_BACKBONE: dict[str, Any] = {
+    "model_type": "modernbert",
+    "hidden_size": 192,
+    "intermediate_size": 512,
+    "num_hidden_layers": 6,
+    "num_attention_heads": 6,
+}
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be used; the message names the key and the fix."""
+
+
+class Section(BaseModel):
+    """Unknown keys are errors; values are not coerced silently."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ModelConfig(Section):
+    """The network; passed on to ``DiffusionLMConfig``."""
+
+    embedding_dim: int = Field(32, ge=2, le=1024, description="width of the diffused embeddings")
+    normalise_embeddings: bool = Field(True, description="rows of length sqrt(dim)")
+    max_length: int = Field(64, ge=4, le=4096, description="positions of a canvas, START and END included")
+    schedule: Literal["learned", "sqrt", "cosine", "linear"] = "learned"
+    min_noise: float = Field(0.5, gt=0, description="sigma / alpha of the learned schedule at t -> 0")
+    max_noise: float = Field(25.0, gt=0, description="sigma / alpha of the learned schedule at t = 1")
+    head: Literal["logits", "regression"] = "logits"
+    output_prior: bool = Field(True, description="add the likelihood of z under each token to the logits")
+    length_mode: Literal["variable", "padded"] = "variable"
+    dropout: float = Field(0.0, ge=0, lt=1)
+    attention_dropout: float = Field(0.0, ge=0, lt=1, description="slow on a CPU: a random number per pair of tokens")
+    backbone: dict[str, Any] = Field(DEFAULT_BACKBONE, description="any transformers encoder taking inputs_embeds")
+    backbone_init_from: str | None = Field(None, description="folder or Hub id whose encoder weights start the run")
+
+
+class DataConfig(Section):
+    """Where the text comes from and how it becomes tokens."""
+
+    train: str = Field(description="text, csv, tsv, jsonl or parquet file, glob, or a Hub name")
+    validation: str | None = Field(None, description="the same; without it 1 line in 20 (at most 2,000) is held out by seed")
+    text_column: str = Field("text", description="column of csv, jsonl, parquet and Hub data")
+    tokenizer: Literal["word", "bpe"] | str = Field("word", description="word, bpe, or a folder with a tokenizer")
+    min_count: int = Field(11, ge=1, description="a word must occur this often to enter the vocabulary")
+    vocab_size: int | None = Field(None, ge=8, description="cap of the vocabulary (the size for bpe)")
+    duplicates: Literal["keep", "drop"] = "keep"
+
+
+class ClocksConfig(Section):
+    """Shares of the kinds of clocks shown in training; see ``cdlm.training.noising.ClockMixture``."""
+
+    uniform: float = Field(0.45, ge=0)
+    scattered: float = Field(0.3, ge=0)
+    gap: float = Field(0.12, ge=0)
+    prefix: float = Field(0.03, ge=0)
+    rising: float = Field(0.05, ge=0)
+    independent: float = Field(0.05, ge=0)
+
+
+class TrainConfig(Section):
+    """The run. ``steps`` fixes the learning-rate curve; a time limit ends a run and never shapes it."""
+
+    objective: Literal["cross_entropy", "diffusion_lm"] = "cross_entropy"
+    steps: int = Field(10_000, ge=1)
+    tokens_per_batch: int = Field(2048, ge=8)
+    gradient_accumulation_steps: int = Field(1, ge=1)
+    learning_rate: float = Field(1.5e-3, gt=0)
+    warmup_steps: int = Field(200, ge=0)
+    adam_betas: tuple[float, float] = (0.9, 0.98)
+    weight_decay: float = Field(0.01, ge=0)
+    max_grad_norm: float = Field(1.0, gt=0)
+    ema_decay: float = Field(0.999, ge=0, lt=1)
+    self_conditioning: float = Field(0.5, ge=0, le=1, description="share of examples with a previous estimate")
+    lag: float = Field(0.15, ge=0, le=1, description="largest clock step to that previous estimate")
+    window: float = Field(0.1, ge=0, le=1, description="share of examples that are windows of their text")
+    clocks: ClocksConfig = ClocksConfig()
+    refit_every: int = Field(100, ge=1, description="steps between fits of the learned clock")
+    eval_every: int = Field(500, ge=1)
+    save_every: int = Field(500, ge=1)
+    log_every: int = Field(50, ge=1)
+    preview: int = Field(2, ge=0, description="texts written at every evaluation")
+    patience: int | None = Field(None, ge=1, description="stop after so many evaluations without a better validation loss")
+    device: str = "auto"
+    dtype: Literal["float32", "bfloat16"] = "bfloat16"
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _some_clock(self) -> Self:
+        if sum(self.clocks.model_dump().values()) <= 0:
+            raise ValueError("train.clocks: at least one share must be above 0")
+        return self
+
+
+class RunConfig(Section):
+    """One training run."""
+
+    model: ModelConfig = Field(default_factory=lambda: ModelConfig())  # type: ignore[call-arg]
+    data: DataConfig
+    train: TrainConfig = Field(default_factory=lambda: TrainConfig())  # type: ignore[call-arg]
+    output: str = Field("runs/model", description="folder of checkpoints, logs and the exported model")
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.train.objective == "diffusion_lm" and self.model.head != "regression":
+            raise ValueError("train.objective=diffusion_lm needs model.head=regression")
+        return self
+
+
+def load_config(path: Path, overrides: list[str] | None = None) -> RunConfig:
+    """Read YAML, apply ``section.key=value`` overrides, validate.
+
+    Raises:
+        ConfigError: the file is missing or not YAML, a key is unknown (the nearest is named), or a value does not fit.
+    """
+    if not path.is_file():
+        raise ConfigError(f"no config at {path}; see configs/ for examples")
+    try:
+        raw = yaml.safe_load(_expand(path.read_text(encoding="utf-8")))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not YAML: {error}") from None
+    if not isinstance(raw, dict):
+        raise ConfigError(f"{path} must hold sections such as data: and train:")
+    for override in overrides or []:
+        _override(raw, override)
+    return parse_config(raw)
+
+
+def parse_config(raw: dict[str, Any]) -> RunConfig:
+    """Validate a nested dict.
+
+    Raises:
+        ConfigError: see :func:`load_config`.
+    """
+    try:
+        return RunConfig.model_validate(raw)
+    except ValidationError as error:
+        raise ConfigError("\n".join(_explain(e) for e in error.errors())) from None
+
+
+def dump_config(config: RunConfig) -> str:
+    """The resolved configuration as YAML."""
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def _expand(text: str) -> str:
+    """``${NAME}`` from the environment, so that a config can name a corpus folder of any machine."""
+    missing = [name for name in re.findall(r"\$\{(\w+)\}", text) if name not in os.environ]
+    if missing:
+        raise ConfigError(f"the config uses ${{{missing[0]}}}; set it, such as: export {missing[0]}=path/to/data")
+    return re.sub(r"\$\{(\w+)\}", lambda found: os.environ[found[1]], text)
+
+
+def _override(raw: dict[str, Any], override: str) -> None:
+    key, separator, value = override.partition("=")
+    if not separator or not key.strip():
+        raise ConfigError(f"{override!r}: an override reads section.key=value, such as train.steps=2000")
+    *parents, last = key.strip().split(".")
+    place = raw
+    for parent in parents:
+        place = place.setdefault(parent, {})
+        if not isinstance(place, dict):
+            raise ConfigError(f"{key}: {parent} is a value, not a section")
+    place[last] = yaml.safe_load(value)
+
+
+def _explain(error: Any) -> str:
+    path = ".".join(str(part) for part in error["loc"])
+    if error["type"] != "extra_forbidden":
+        return f"{path}: {error['msg']}" if path else str(error["msg"])
+    known = _fields(error["loc"][:-1])
+    near = difflib.get_close_matches(str(error["loc"][-1]), known, n=1, cutoff=0.4)
+    hint = f"did you mean {near[0]}?" if near else f"known keys: {', '.join(known)}"
+    return f"unknown key {path}: {hint}"
+
+
+def _fields(path: tuple[Any, ...]) -> list[str]:
+    section: Any = RunConfig
+    for part in path:
+        section = section.model_fields[part].annotation
+    return list(section.model_fields)

@@ -1,0 +1,82 @@
+"""The canvas: which positions are decided, to which tokens, and which tokens the open ones may become."""
+
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+from cdlm.types import Allowed, Mask, Tokens
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """A batch of texts of one length that is being written.
+
+    Attributes:
+        tokens: token ids; meaningful where ``decided``.
+        decided: positions fixed by START, END, context or a wish; their clock is 0 throughout.
+        allowed: which tokens an open position may become.
+        left, right: distances to the text's boundaries plus one, 0 = unknown.
+        segment: 0 target, 1 source.
+    """
+
+    tokens: Tokens
+    decided: Mask
+    allowed: Allowed
+    left: Int[Tensor, "batch length"]
+    right: Int[Tensor, "batch length"]
+    segment: Int[Tensor, "batch length"] | None = None
+
+    @property
+    def shape(self) -> torch.Size:
+        """(batch, length)."""
+        return self.tokens.shape
+
+    @property
+    def features(self) -> dict[str, Tensor | None]:
+        """Keyword arguments of the model's forward."""
+        return {"left": self.left, "right": self.right, "segment": self.segment}
+
+    def pin(self, where: Mask, tokens: Tokens) -> "Canvas":
+        """Decide positions: the canvas with ``tokens`` wherever ``where``."""
+        return replace(self, tokens=torch.where(where, tokens, self.tokens), decided=self.decided | where)
+
+    def ban(self, banned: Bool[Tensor, " vocab"]) -> "Canvas":
+        """Tokens that no open position may become."""
+        return replace(self, allowed=self.allowed & ~banned)
+
+    def restrict(self, where: Mask, allowed: Bool[Tensor, " vocab"]) -> "Canvas":
+        """At ``where`` only ``allowed`` tokens remain possible."""
+        return replace(self, allowed=self.allowed & (allowed | ~where[..., None]))
+
+    def stuck(self) -> Bool[Tensor, " batch"]:
+        """Texts that have an open position at which no token is left."""
+        return (~self.allowed.any(-1) & ~self.decided).any(-1)
+
+    def rows(self, chosen: Tensor) -> "Canvas":
+        """The chosen texts."""
+        return Canvas(**{k: None if v is None else v[chosen] for k, v in self.__dict__.items()})
+
+
+def blank_canvas(
+    words: Int[Tensor, "batch words"],
+    known: Bool[Tensor, "batch words"],
+    generatable: Bool[Tensor, " vocab"],
+    *,
+    start_id: int,
+    end_id: int,
+) -> Canvas:
+    """``START w1 … wn END`` with START and END decided, and the words decided where ``known``."""
+    batch, length = words.shape[0], words.shape[1] + 2
+    ends = words.new_tensor([[start_id], [end_id]]).expand(2, batch)
+    tokens = torch.cat([ends[0][:, None], words, ends[1][:, None]], 1)
+    fixed = known.new_ones(batch, 1)
+    places = torch.arange(length, device=words.device).expand(batch, length)
+    return Canvas(
+        tokens=tokens,
+        decided=torch.cat([fixed, known, fixed], 1),
+        allowed=generatable.expand(batch, length, -1).clone(),
+        left=places + 1,
+        right=length - places,
+    )

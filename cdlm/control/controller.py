@@ -1,0 +1,116 @@
+"""The interface of a wish about the text."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from cdlm.control.canvas import Canvas
+from cdlm.control.estimate import Estimate
+from cdlm.control.layout import Layout, Vocabulary
+from cdlm.types import Logits, PerSample, Tokens
+
+
+class WishError(ValueError):
+    """A wish that cannot be met or understood; raised before any sampling."""
+
+
+class Unsatisfied(RuntimeError):
+    """A finished text missed a wish and ``on_unsatisfied="raise"`` was asked for."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a controller's judge says of one finished text.
+
+    Attributes:
+        name: the controller. satisfied: whether the wish holds. score: how far it holds, 1 = fully.
+        detail: one readable line.
+    """
+
+    name: str
+    satisfied: bool
+    score: float
+    detail: str
+
+
+@dataclass(frozen=True)
+class Pins:
+    """Positions that a controller decides in the middle of a run, and their tokens."""
+
+    where: Bool[Tensor, "batch length"]
+    tokens: Tokens
+
+
+@dataclass(frozen=True, kw_only=True)
+class Controller(ABC):
+    """A wish: a hard part that edits the plan and the canvas, a soft part that is followed, a judge that checks the result.
+
+    Subclasses are frozen dataclasses; their fields are the wish, and forms in the app are built from them.
+
+    Attributes:
+        weight: factor on the soft part.
+        start, stop: window of the run in which the soft part is active, in fractions of it.
+    """
+
+    name: ClassVar[str]
+    weight: float = field(default=1.0, metadata={"help": "how strongly the soft part pulls"})
+    start: float = field(default=0.0, metadata={"help": "share of the run after which the wish is followed"})
+    stop: float = field(default=1.0, metadata={"help": "share of the run after which the wish is let go"})
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.start < self.stop <= 1:
+            raise WishError(f"{self.name}: 0 <= start < stop <= 1, but start={self.start} and stop={self.stop}")
+        if not np.isfinite(self.weight) or self.weight < 0:
+            raise WishError(f"{self.name}: weight is a number of 0 or more, not {self.weight}")
+
+    @abstractmethod
+    def judge(self, text: str, vocabulary: Vocabulary) -> Verdict:
+        """Check a finished text, from the text alone."""
+
+    def plan(self, layout: Layout, vocabulary: Vocabulary, rng: np.random.Generator) -> Layout:
+        """The hard part that concerns lengths: narrow how many words the text and its gaps may have.
+
+        Raises:
+            WishError: contradicts what is planned already.
+        """
+        return layout
+
+    def prepare(self, canvas: Canvas, vocabulary: Vocabulary) -> Canvas:
+        """The hard part that concerns tokens: pin, ban, restrict."""
+        return canvas
+
+    def evidence(self, estimate: Estimate, vocabulary: Vocabulary) -> Logits | None:
+        """log P(wish | token at position), to be added to the token logits; None for a wish that does not factorise."""
+        return None
+
+    def energy(self, estimate: Estimate, vocabulary: Vocabulary) -> PerSample | None:
+        """-log P(wish | estimate) of each text, differentiable in ``estimate.logits``, ``x0`` or ``z``."""
+        return None
+
+    def pins(self, estimate: Estimate, vocabulary: Vocabulary, uniform: Float[Tensor, " batch"]) -> Pins | None:
+        """Positions to decide now because the soft part alone may not get there; ``uniform`` is this step's draw of each text."""
+        return None
+
+    def active(self, progress: float) -> bool:
+        """Whether the soft part is followed at this share of the run."""
+        return self.weight > 0 and self.start <= progress <= self.stop
+
+    def settings(self) -> dict[str, Any]:
+        """The wish as plain values."""
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
+
+def conflicts(controllers: Sequence[Controller]) -> None:
+    """Refuse two wishes of a kind that allows only one.
+
+    Raises:
+        WishError: the same exclusive controller was given twice.
+    """
+    names = [c.name for c in controllers if c.name in ("infill", "length")]
+    if len(names) != len(set(names)):
+        raise WishError(f"{max(names, key=names.count)} was given twice; one wish of this kind fits a text")

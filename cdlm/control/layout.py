@@ -1,0 +1,209 @@
+"""The layout of a text before it is written: verbatim context and gaps, and how many words each may have."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+
+
+class Word(Protocol):
+    """One word of a typed text and the ids that stand for it."""
+
+    @property
+    def text(self) -> str: ...
+    @property
+    def start(self) -> int: ...
+    @property
+    def end(self) -> int: ...
+    @property
+    def ids(self) -> tuple[int, ...]: ...
+    @property
+    def known(self) -> bool: ...
+
+
+class Vocabulary(Protocol):
+    """What controllers need of a tokenizer; ``cdlm.data.tokenizer.TextTokenizer`` is one."""
+
+    pad_id: int
+    unk_id: int
+    start_id: int
+    end_id: int
+
+    def __len__(self) -> int: ...
+    @property
+    def generatable(self) -> np.ndarray: ...
+    @property
+    def starts_word(self) -> np.ndarray: ...
+    def encode(self, text: str) -> list[int]: ...
+    def spans(self, text: str) -> Sequence[Word]: ...
+    def decode(self, ids: Sequence[int]) -> str: ...
+    def words(self, ids: Sequence[int]) -> list[str]: ...
+    def suggest(self, word: str, n: int = 3) -> list[str]: ...
+    def spellings(self, word: str) -> Iterable[tuple[int, ...]]: ...
+    def case_forms(self, word: str) -> list[str]: ...
+
+
+class LayoutError(ValueError):
+    """No length fits everything that was asked for."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """A stretch of the user's text, copied character for character; ``ids`` are what the model sees of it."""
+
+    text: str
+    ids: tuple[int, ...]
+    words: int
+
+
+@dataclass(frozen=True)
+class Gap:
+    """A hole of ``low`` to ``high`` words; ``high`` None leaves the length to the model."""
+
+    low: int
+    high: int | None
+
+    @property
+    def free(self) -> bool:
+        """Whether the template named no length."""
+        return self.high is None
+
+
+Piece = Context | Gap
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Pieces in order, and the words that the whole text may have.
+
+    ``template`` is False for a text written from nothing: one gap whose length follows the corpus.
+    """
+
+    pieces: tuple[Piece, ...]
+    low: int
+    high: int
+    template: bool = False
+
+    @property
+    def gaps(self) -> tuple[Gap, ...]:
+        """The holes, in order."""
+        return tuple(p for p in self.pieces if isinstance(p, Gap))
+
+    @property
+    def context_words(self) -> int:
+        """Words that are given."""
+        return sum(p.words for p in self.pieces if isinstance(p, Context))
+
+    @property
+    def context_tokens(self) -> int:
+        """Positions that are given."""
+        return sum(len(p.ids) for p in self.pieces if isinstance(p, Context))
+
+    def narrow(self, low: int, high: int, why: str) -> "Layout":
+        """The same layout with at least ``low`` and at most ``high`` words in all.
+
+        Raises:
+            LayoutError: nothing is left.
+        """
+        narrowed = replace(self, low=max(self.low, low), high=min(self.high, high))
+        if narrowed.low > narrowed.high:
+            raise LayoutError(f"{why} leaves no possible length: at least {narrowed.low} and at most {narrowed.high} words")
+        return narrowed
+
+
+def free_layout(max_words: int) -> Layout:
+    """A text written from nothing."""
+    return Layout((Gap(1, None),), 1, max_words)
+
+
+def draw_sizes(layout: Layout, weights: Sequence[np.ndarray], rng: np.random.Generator) -> list[int]:
+    """Words of every gap, drawn from P(sizes) proportional to the product of the gaps' weights under all limits.
+
+    Args:
+        weights: one array per gap, index = number of words.
+
+    Raises:
+        LayoutError: no sizes fit.
+    """
+    tables = [_within(gap, w) for gap, w in zip(layout.gaps, weights, strict=True)]
+    room = layout.high - layout.context_words
+    if room < 0:
+        raise LayoutError(f"the context alone has {layout.context_words} words, more than the {layout.high} allowed")
+    reach = _reachable(tables, room)
+    totals = reach[-1].copy()
+    totals[: max(0, layout.low - layout.context_words)] = 0
+    if totals.sum() <= 0:
+        raise LayoutError(
+            f"no gap lengths give {layout.low} to {layout.high} words with {layout.context_words} words of context"
+        )
+    left = int(rng.choice(len(totals), p=totals / totals.sum()))
+    sizes = []
+    for table, before in zip(reversed(tables), reversed(reach[:-1]), strict=True):
+        options = np.array([table[k] * before[left - k] if k < len(table) else 0.0 for k in range(left + 1)])
+        sizes.append(int(rng.choice(left + 1, p=options / options.sum())))
+        left -= sizes[-1]
+    return sizes[::-1]
+
+
+def _within(gap: Gap, weights: np.ndarray) -> np.ndarray:
+    size = np.arange(max(len(weights), gap.low + 1, (gap.high or 0) + 1))
+    padded = np.zeros(len(size))
+    padded[: len(weights)] = weights
+    inside = (size >= gap.low) & (size <= (gap.high if gap.high is not None else len(size)))
+    # A corpus that never saw a length does not forbid it: what the user asked for keeps a small weight.
+    return np.where(inside, padded + 1e-6, 0.0)
+
+
+def _reachable(tables: Sequence[np.ndarray], room: int) -> list[np.ndarray]:
+    """reach[k][n]: weight of all ways to fill the first k gaps with n words."""
+    reach = [np.eye(1, room + 1)[0]]
+    for table in tables:
+        reach.append(np.convolve(reach[-1], table)[: room + 1])
+    return reach
+
+
+@dataclass(frozen=True)
+class Row:
+    """A layout with its lengths drawn: one entry per position between START and END.
+
+    Attributes:
+        ids: token ids, -1 where the position is open.
+        starts: 1 where a word must begin, 0 where it must go on.
+        slots: for every piece the context or the slice of positions that fills it.
+    """
+
+    ids: tuple[int, ...]
+    starts: tuple[int, ...]
+    slots: tuple[Context | slice, ...]
+
+
+def lay_out(layout: Layout, sizes: Sequence[int], pieces: np.ndarray, rng: np.random.Generator) -> Row:
+    """Positions of a text whose gaps have ``sizes`` words; a word of a gap takes k positions with weight ``pieces[k]``."""
+    ids: list[int] = []
+    starts: list[int] = []
+    slots: list[Context | slice] = []
+    remaining = iter(sizes)
+    for piece in layout.pieces:
+        if isinstance(piece, Context):
+            ids += piece.ids
+            starts += [1] * len(piece.ids)
+            slots.append(piece)
+            continue
+        shape = _word_shapes(next(remaining), pieces, rng)
+        slots.append(slice(len(ids), len(ids) + len(shape)))
+        ids += [-1] * len(shape)
+        starts += shape
+    return Row(tuple(ids), tuple(starts), tuple(slots))
+
+
+def _word_shapes(words: int, pieces: np.ndarray, rng: np.random.Generator) -> list[int]:
+    counts = rng.choice(len(pieces), size=words, p=pieces / pieces.sum()) if words else []
+    return [int(k == 0) for count in counts for k in range(int(count))]
+
+
+def render(row: Row, tokens: Sequence[int], vocabulary: Vocabulary) -> tuple[str, tuple[str, ...]]:
+    """The text of a finished row and the texts of its gaps; context is copied, never decoded."""
+    fills = tuple(vocabulary.decode(tokens[s]) for s in row.slots if isinstance(s, slice))
+    remaining = iter(fills)
+    return "".join(s.text if isinstance(s, Context) else next(remaining) for s in row.slots), fills

@@ -1,0 +1,30 @@
+"""Controllers by name, found through the entry-point group ``cdlm.controllers``."""
+
+import difflib
+from functools import lru_cache
+from importlib.metadata import EntryPoint, entry_points
+
+from cdlm.control.controller import Controller, WishError
+
+GROUP = "cdlm.controllers"
+
+
+@lru_cache(maxsize=1)
+def registered() -> dict[str, EntryPoint]:
+    """Entry points by name; nothing is imported yet."""
+    return {entry.name: entry for entry in sorted(entry_points(group=GROUP), key=lambda e: e.name)}
+
+
+def find_controller(name: str) -> type[Controller]:
+    """The class behind a name.
+
+    Raises:
+        WishError: no installed package offers it.
+    """
+    known = registered()
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known) or 'none; install with pip install -e .'}"
+        raise WishError(f"no controller {name!r}; {hint}")
+    controller: type[Controller] = known[name].load()
+    return controller

@@ -1,0 +1,1 @@
+"""Text in and out: word rules and tokenizers."""

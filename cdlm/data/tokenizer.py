@@ -1,0 +1,256 @@
+"""The vocabulary over the word rules: whole words, or byte-pair pieces inside words."""
+
+import difflib
+import hashlib
+import json
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
+from itertools import combinations
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, final
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+from tokenizers.models import BPE, WordLevel
+from tokenizers.trainers import BpeTrainer, Trainer, WordLevelTrainer
+
+from cdlm.data.words import join_words, normalizer, pre_tokenizer, spans_under, split_words
+
+Kind = Literal["word", "bpe"]
+SPECIALS = ("[PAD]", "[UNK]", "[START]", "[END]")
+CONTINUES = "##"
+TOKENIZER_FILE, CONFIG_FILE = "tokenizer.json", "tokenizer_config.json"
+BPE_SIZE = 4096
+
+log = logging.getLogger(__name__)
+
+
+class WordSpan(NamedTuple):
+    """A word of a text: as the vocabulary spells it, where it stands in the text, its ids, and whether none is UNK."""
+
+    text: str
+    start: int
+    end: int
+    ids: tuple[int, ...]
+    known: bool
+
+
+class Piece(NamedTuple):
+    """A token that spells the characters start to end of a word."""
+
+    start: int
+    end: int
+    id: int
+
+
+@final
+class TextTokenizer:
+    """Text to ids and back; every count of words is `split_words`'s.
+
+    >>> tokenizer = build_tokenizer(["it isn't cheap ."] * 20)
+    >>> tokenizer.decode(tokenizer.encode("it isn 't cheap."))
+    "it isn't cheap."
+    """
+
+    pad_id, unk_id, start_id, end_id = range(len(SPECIALS))
+
+    def __init__(self, backend: Tokenizer) -> None:
+        self._backend = backend
+        self._model = backend.model
+        self.kind: Kind = "bpe" if isinstance(self._model, BPE) else "word"
+        ids = backend.get_vocab()
+        self._tokens = sorted(ids, key=ids.__getitem__)
+        self._ids = ids
+        if tuple(self._tokens[: len(SPECIALS)]) != SPECIALS:
+            raise ValueError(f"a vocabulary begins with {', '.join(SPECIALS)}, this one with {self._tokens[:4]}")
+        self.starts_word = np.array([not self._continues(token) for token in self._tokens])
+        self.starts_word[: len(SPECIALS)] = False
+
+    @cached_property
+    def generatable(self) -> NDArray[np.bool_]:
+        """Entries that keep to themselves: the word rules give them back. A continuation may always follow its word."""
+        keeps = [self._continues(token) or split_words(token) == [token] for token in self._tokens]
+        return np.array([False] * len(SPECIALS) + keeps[len(SPECIALS) :])
+
+    def __len__(self) -> int:
+        return len(self._tokens)
+
+    def encode(self, text: str) -> list[int]:
+        """The ids of the text's words; no special id is added, and a typed "[PAD]" is three words like any other."""
+        return self.encode_batch([text])[0]
+
+    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
+        """`encode` for many texts at once."""
+        return [encoding.ids for encoding in self._backend.encode_batch_fast(list(texts), add_special_tokens=False)]
+
+    def spans(self, text: str) -> list[WordSpan]:
+        """The words with their places in the text as it was given, and their ids."""
+        normalizer, splits = self._backend.normalizer, self._backend.pre_tokenizer
+        return [self._span(*span) for span in spans_under(normalizer, splits, text)]
+
+    def _span(self, text: str, start: int, end: int) -> WordSpan:
+        ids = self._spell(text)
+        return WordSpan(text, start, end, ids, self.unk_id not in ids)
+
+    def _spell(self, word: str) -> tuple[int, ...]:
+        return tuple(token.id for token in self._model.tokenize(word))
+
+    def tokens(self, ids: Iterable[int]) -> list[str]:
+        """The vocabulary's entries, specials and continuation marks included."""
+        return [self._tokens[int(id_)] for id_ in ids]
+
+    def words(self, ids: Iterable[int]) -> list[str]:
+        """The words the ids spell, without specials; a continuation with nothing before it begins a word."""
+        words: list[str] = []
+        for token in (self._tokens[int(id_)] for id_ in ids if int(id_) >= len(SPECIALS)):
+            if self._continues(token):
+                before = words.pop() if words else ""
+                token = before + token.removeprefix(CONTINUES)
+            words.append(token)
+        return words
+
+    def count_words(self, ids: Iterable[int]) -> int:
+        """How many words the ids spell."""
+        return len(self.words(ids))
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """The text the ids spell, specials left out."""
+        return join_words(self.words(ids))
+
+    def survives(self, ids: Sequence[int]) -> bool:
+        """Whether the decoded text splits into just the words of the ids ("do" + "##nt" does not: it is two words)."""
+        words = self.words(ids)
+        return split_words(join_words(words)) == words
+
+    def word_ids(self, word: str) -> tuple[int, ...] | None:
+        """The ids of one word as `encode` spells it; None where a part is unknown. A text is split into words first."""
+        ids = self._spell(word)
+        return ids if ids and self.unk_id not in ids else None
+
+    def pieces(self, word: str) -> list[Piece]:
+        """Every token that fits somewhere in the word: the edges of a graph over its character positions.
+
+        A token sequence spells the word exactly if it is a path from 0 to len(word); so a controller bans the word in
+        every spelling by following the paths, a state per position, without listing them.
+        """
+        places = combinations(range(len(word) + 1), 2)
+        return [Piece(*place, id_) for place in places if (id_ := self._spelled(word, *place)) is not None]
+
+    def spellings(self, word: str) -> Iterator[tuple[int, ...]]:
+        """Every id sequence that spells the word, the one with the longest pieces first; there may be very many."""
+        edges: dict[int, list[Piece]] = {}
+        for piece in sorted(self.pieces(word), key=lambda piece: -piece.end):
+            edges.setdefault(piece.start, []).append(piece)
+        return _paths(edges, 0, len(word))
+
+    def case_forms(self, word: str) -> list[str]:
+        """Entries that are this word in another case."""
+        return [token for token in self._tokens[len(SPECIALS) :] if token.lower() == word.lower()]
+
+    def suggest(self, word: str, n: int = 3) -> list[str]:
+        """The vocabulary's words nearest to this one, whatever their case."""
+        places = np.flatnonzero(self.starts_word & self.generatable)
+        folded: dict[str, str] = {}
+        for token in (self._tokens[place] for place in places):
+            folded.setdefault(token.lower(), token)
+        return [folded[near] for near in difflib.get_close_matches(word.lower(), folded, n)]
+
+    @property
+    def fingerprint(self) -> str:
+        """The sha256 of vocabulary and rules: equal for tokenizers that give equal ids to every text."""
+        return hashlib.sha256(self._backend.to_str().encode()).hexdigest()
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write tokenizer.json and tokenizer_config.json, which transformers' AutoTokenizer reads too."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        pad, unk, start, end = SPECIALS
+        config = {"tokenizer_class": "PreTrainedTokenizerFast", "split_special_tokens": True}
+        config |= {"pad_token": pad, "unk_token": unk, "bos_token": start, "eos_token": end}
+        (folder / TOKENIZER_FILE).write_text(self._backend.to_str(pretty=True), encoding="utf-8")
+        (folder / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path) -> "TextTokenizer":
+        """Read what `save_pretrained` wrote."""
+        file = Path(folder) / TOKENIZER_FILE
+        if not file.is_file():
+            raise FileNotFoundError(f"no {TOKENIZER_FILE} in {folder}: a model folder holds one, see save_pretrained")
+        try:
+            backend = Tokenizer.from_file(str(file))
+        except Exception as error:  # the Rust side raises bare Exception
+            raise ValueError(f"{file} is not a readable {TOKENIZER_FILE}: {error}") from error
+        if _rules(backend) != _rules(_empty(WordLevel(unk_token=SPECIALS[1]))):
+            log.warning("%s was built under other word rules than this version's; word counts may differ", file)
+        return cls(backend)
+
+    def _continues(self, token: str) -> bool:
+        return self.kind == "bpe" and token.startswith(CONTINUES)
+
+    def _spelled(self, word: str, start: int, end: int) -> int | None:
+        """The id of the token for this part of a word."""
+        if self.kind == "word" and (start, end) != (0, len(word)):
+            return None
+        part = (CONTINUES if start else "") + word[start:end]
+        id_ = self._ids.get(part, 0)
+        return id_ if id_ >= len(SPECIALS) and self.starts_word[id_] == (start == 0) else None
+
+
+def build_tokenizer(
+    lines: Iterable[str], *, kind: Kind = "word", min_count: int = 11, vocab_size: int | None = None
+) -> TextTokenizer:
+    """The tokenizer of a corpus: its words seen at least `min_count` times, or byte-pair pieces of its words.
+
+    `vocab_size` caps the vocabulary, specials included; for byte pairs it is the size aimed at (4096 unless told).
+    """
+    if kind not in ("word", "bpe"):
+        raise ValueError(f"kind is 'word' or 'bpe', not {kind!r}")
+    backend = _empty(WordLevel(unk_token=SPECIALS[1]) if kind == "word" else BPE(unk_token=SPECIALS[1]))
+    lines = list(lines)
+    word = kind == "word"
+    trainer = _word_trainer(min_count, vocab_size) if word else _pair_trainer(lines, vocab_size or BPE_SIZE)
+    backend.train_from_iterator(lines, trainer)
+    if backend.get_vocab_size() <= len(SPECIALS):
+        why = f"occurs {min_count} times or more; lower min_count or give more text" if word else "was found"
+        raise ValueError(f"no vocabulary in this corpus: no word {why}")
+    return TextTokenizer(_without_added(backend))
+
+
+def _empty(model: WordLevel | BPE) -> Tokenizer:
+    backend = Tokenizer(model)
+    backend.normalizer, backend.pre_tokenizer = normalizer(), pre_tokenizer()
+    return backend
+
+
+def _word_trainer(min_count: int, size: int | None) -> Trainer:
+    options: dict[str, Any] = {"special_tokens": list(SPECIALS), "show_progress": False}
+    return WordLevelTrainer(min_frequency=min_count, vocab_size=size or 1 << 30, **options)
+
+
+def _pair_trainer(lines: Iterable[str], size: int) -> Trainer:
+    # The trainer numbers continuing letters in the order of a hash map and breaks ties by number: named first, in order,
+    # they make the vocabulary the same on every run. _without_added makes plain entries of them again.
+    inside = sorted({CONTINUES + letter for line in lines for word in split_words(line) for letter in word[1:]})
+    marks: dict[str, Any] = {"special_tokens": [*SPECIALS, *inside], "continuing_subword_prefix": CONTINUES}
+    return BpeTrainer(vocab_size=size, min_frequency=2, show_progress=False, **marks)
+
+
+def _without_added(backend: Tokenizer) -> Tokenizer:
+    """The same tokenizer, the specials in the vocabulary only: added tokens would be found in typed text."""
+    state = json.loads(backend.to_str())
+    return Tokenizer.from_str(json.dumps(state | {"added_tokens": []}))
+
+
+def _rules(backend: Tokenizer) -> tuple[Any, Any]:
+    state = json.loads(backend.to_str())
+    return state["normalizer"], state["pre_tokenizer"]
+
+
+def _paths(edges: dict[int, list[Piece]], start: int, end: int) -> Iterator[tuple[int, ...]]:
+    """The id sequences of all paths between two positions."""
+    if start == end:
+        yield ()
+    for piece in edges.get(start, []):
+        yield from ((piece.id, *rest) for rest in _paths(edges, piece.end, end))

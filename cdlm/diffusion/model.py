@@ -1,0 +1,124 @@
+"""DiffusionLM: latents and clocks in, an estimate of the clean text out."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Int
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+from transformers.initialization import normal_
+
+from cdlm.diffusion.configuration import DiffusionLMConfig
+from cdlm.diffusion.denoiser import Denoiser
+from cdlm.diffusion.embedding import TokenEmbedding
+from cdlm.diffusion.schedule import SCHEDULES, LearnedSchedule, Noise
+from cdlm.types import Clocks, Hidden, Latent, Logits, Mask, Tokens
+
+# Past this the likelihood of one row is certain already; the clamp keeps low noise finite.
+_MAX_PRECISION = 50.0
+
+
+@dataclass(frozen=True)
+class Denoised:
+    """What the network believes: ``logits`` over tokens, the estimate ``x0`` and the hidden states."""
+
+    logits: Logits
+    x0: Latent
+    hidden: Hidden
+
+
+class DiffusionLM(PreTrainedModel):
+    """A continuous diffusion language model in embedding space with one clock per token.
+
+    The latent is ``z = alpha(t) E[w] + sigma(t) eps`` with ``t`` of shape (batch, length). A decided position has clock 0.
+    """
+
+    config_class = DiffusionLMConfig
+    base_model_prefix = "cdlm"
+    main_input_name = "z"
+
+    def __init__(self, config: DiffusionLMConfig) -> None:
+        super().__init__(config)
+        self.embedding = TokenEmbedding(config.vocab_size, config.embedding_dim, config.normalise_embeddings)
+        self.schedule = (
+            LearnedSchedule(config.min_noise, config.max_noise)
+            if config.schedule == "learned"
+            else SCHEDULES[config.schedule]()
+        )
+        self.denoiser = Denoiser(config)
+        hidden = self.denoiser.backbone.config.hidden_size
+        if config.head == "logits":
+            self.head = nn.Linear(hidden, config.vocab_size)
+        else:
+            self.head = nn.Linear(hidden, config.embedding_dim)
+            self.rounding_bias = nn.Parameter(torch.zeros(config.vocab_size))
+        self.post_init()
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)
+        if isinstance(module, TokenEmbedding):
+            normal_(module.weight, std=1.0 if module.normalise else 0.001)
+        elif isinstance(module, LearnedSchedule):  # buffers are not covered by the base class when loading lazily
+            fresh = LearnedSchedule(self.config.min_noise, self.config.max_noise)
+            for name, value in fresh.named_buffers():
+                getattr(module, name).copy_(value)
+
+    def noise(self, t: Clocks) -> Noise:
+        """Noise scales at clocks ``t`` with a trailing axis for the embedding width added by the caller where needed."""
+        noise: Noise = self.schedule(t)
+        return noise
+
+    def diffuse(self, x0: Latent, t: Clocks, eps: Latent) -> Latent:
+        """q(z_t | x0): ``alpha(t) x0 + sigma(t) eps``; exactly ``x0`` where the clock is 0."""
+        noise = self.noise(t)
+        return noise.alpha[..., None] * x0 + noise.sigma[..., None] * eps
+
+    def forward(  # noqa: PLR0913 - one argument per input feature of the network
+        self,
+        z: Latent,
+        t: Clocks,
+        self_cond: Latent | None = None,
+        *,
+        left: Int[Tensor, "batch length"] | None = None,
+        right: Int[Tensor, "batch length"] | None = None,
+        segment: Int[Tensor, "batch length"] | None = None,
+        mask: Mask | None = None,
+    ) -> Denoised:
+        """One evaluation.
+
+        Args:
+            z: noised embeddings. t: clocks in [0, 1].
+            self_cond: the previous estimate of x0, or None.
+            left, right: distance to the text's boundary plus one, 0 = unknown; by default the canvas is the whole text.
+            segment: 0 target, 1 source. mask: False on padding of a mixed-length batch.
+        """
+        length = z.shape[1]
+        places = torch.arange(length, device=z.device).expand(z.shape[:2])
+        left = places + 1 if left is None else left
+        right = length - places if right is None else right
+        noise = self.noise(t)
+        hidden = self.denoiser(z, noise.log_noise, self_cond, left, right, segment, mask)
+        return self._read(hidden, z, noise)
+
+    def _read(self, hidden: Hidden, z: Latent, noise: Noise) -> Denoised:
+        out = self.head(hidden).float()
+        if self.config.head == "regression":
+            return Denoised(self.round(out), out, hidden)
+        logits = out + self.likelihood(z, noise) if self.config.output_prior else out
+        return Denoised(logits, self.embedding.expected(logits), hidden)
+
+    def likelihood(self, z: Latent, noise: Noise) -> Logits:
+        """log N(z | alpha E_w, sigma) up to a constant of the position; rows of one length need no norm term."""
+        precision = (noise.alpha / noise.sigma.clamp(min=1e-3) ** 2).clamp(max=_MAX_PRECISION)
+        with torch.autocast(z.device.type, enabled=False):
+            return (precision[..., None] * z.float()) @ self.embedding.table().T
+
+    def round(self, x0: Latent) -> Logits:
+        """Diffusion-LM's rounding head: logits of a token given a free vector, tied to the table."""
+        with torch.autocast(x0.device.type, enabled=False):
+            return x0.float() @ self.embedding.table().T + self.rounding_bias.float()
+
+    def embed(self, tokens: Tokens) -> Latent:
+        """Clean latents of tokens."""
+        return self.embedding(tokens)

@@ -1,0 +1,128 @@
+"""Training objectives: pure functions of a model and a batch whose noise is already drawn.
+
+The batch carries its own clocks and noise, so a loss is a deterministic function of (seed, epoch, example) and does not
+depend on how examples are batched, sharded or resumed.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from cdlm.diffusion.model import Denoised, DiffusionLM
+from cdlm.types import Clocks, Latent, Mask, Tokens
+
+
+@dataclass(frozen=True)
+class NoisedBatch:
+    """One training batch.
+
+    ``tokens``; ``t`` clocks; ``eps`` the noise; ``lag`` how much higher the clocks of the previous estimate were, negative
+    for an example without one; ``uniform`` which examples have one clock throughout; ``mask`` False on batch padding;
+    ``left``, ``right``, ``segment`` as in the model.
+    """
+
+    tokens: Tokens
+    t: Clocks
+    eps: Latent
+    lag: Float[Tensor, " batch"]
+    uniform: Bool[Tensor, " batch"]
+    left: Int[Tensor, "batch length"]
+    right: Int[Tensor, "batch length"]
+    mask: Mask | None = None
+    segment: Int[Tensor, "batch length"] | None = None
+
+    @property
+    def counted(self) -> Mask:
+        """Positions that enter the loss: noised and not padding of the batch."""
+        noised = self.t > 0
+        return noised if self.mask is None else noised & self.mask
+
+    @property
+    def features(self) -> dict[str, Tensor | None]:
+        """Keyword arguments of the model's forward."""
+        return {"left": self.left, "right": self.right, "segment": self.segment, "mask": self.mask}
+
+    def rows(self, chosen: Bool[Tensor, " batch"]) -> "NoisedBatch":
+        """The chosen examples."""
+        picked = {k: None if v is None else v[chosen] for k, v in self.__dict__.items()}
+        return NoisedBatch(**picked)
+
+
+@dataclass(frozen=True)
+class Loss:
+    """``total`` is summed over counted tokens; divide by ``count``. ``terms`` are sums too; ``nll`` is per position."""
+
+    total: Float[Tensor, ""]
+    count: Int[Tensor, ""]
+    terms: dict[str, Float[Tensor, ""]]
+    nll: Clocks
+
+
+Objective = Callable[[DiffusionLM, NoisedBatch], Loss]
+
+
+def previous_estimate(model: DiffusionLM, batch: NoisedBatch, x0: Latent) -> Latent | None:
+    """Self-conditioning (Chen et al. 2022): a first estimate without gradient, for the examples that drew one.
+
+    It is made at clocks ``t + lag`` with the same noise, as a sampler that takes steps of that size would have made it, so
+    that few-step sampling does not trust it too much (FastDiSS).
+    """
+    chosen = batch.lag >= 0
+    if not chosen.any():
+        return None
+    rows = batch.rows(chosen)
+    t = torch.where(rows.t > 0, (rows.t + rows.lag[:, None]).clamp(max=1.0), 0.0)
+    with torch.no_grad():
+        first = model(model.diffuse(x0[chosen].detach(), t, rows.eps), t, None, **rows.features).x0
+    previous = torch.zeros_like(x0)
+    previous[chosen] = first.to(previous.dtype)
+    return previous
+
+
+def _denoise(model: DiffusionLM, batch: NoisedBatch, x0: Latent) -> tuple[Latent, Denoised]:
+    z = model.diffuse(x0, batch.t, batch.eps)
+    return z, model(z, batch.t, previous_estimate(model, batch, x0), **batch.features)
+
+
+def _nll(out: Denoised, tokens: Tokens) -> Clocks:
+    flat = nn.functional.cross_entropy(out.logits.flatten(0, 1).float(), tokens.flatten(), reduction="none")
+    return flat.view_as(tokens)
+
+
+def cross_entropy(model: DiffusionLM, batch: NoisedBatch) -> Loss:
+    """Cross-entropy against the clean token at every noised position (CDCD, Dieleman et al. 2022, equation 6)."""
+    _, out = _denoise(model, batch, model.embed(batch.tokens))
+    nll = _nll(out, batch.tokens)
+    total = (nll * batch.counted).sum()
+    return Loss(total, batch.counted.sum(), {"cross_entropy": total.detach()}, nll.detach())
+
+
+def diffusion_lm(model: DiffusionLM, batch: NoisedBatch) -> Loss:
+    """The end-to-end objective of Diffusion-LM (Li et al. 2022, equation 2), simplified as in their section 4.2.
+
+    ``||x0_hat - E[w]||^2`` at every step, the rounding cross-entropy of the embedding with a little noise, and the prior
+    term ``||alpha(1) E[w]||^2`` that keeps the table from growing. Needs the ``regression`` head and a free table.
+
+    Raises:
+        ValueError: the model has no regression head.
+    """
+    if model.config.head != "regression":
+        raise ValueError("objective diffusion_lm needs head: regression")
+    x_start = model.embed(batch.tokens)
+    _, out = _denoise(model, batch, x_start)
+    squared = (out.x0 - x_start).pow(2).mean(-1)
+    prior = (model.noise(torch.ones_like(batch.t)).alpha[..., None] * x_start).pow(2).mean(-1)
+    first = model.noise(torch.full_like(batch.t, 1 / 2000)).sigma[..., None]
+    rounding = nn.functional.cross_entropy(
+        model.round(x_start + first * batch.eps).flatten(0, 1), batch.tokens.flatten(), reduction="none"
+    ).view_as(batch.t)
+    parts = {"mse": squared, "prior": prior, "rounding": rounding}
+    sums = {name: (value * batch.counted).sum() for name, value in parts.items()}
+    total = torch.stack(list(sums.values())).sum()
+    return Loss(total, batch.counted.sum(), {k: v.detach() for k, v in sums.items()}, _nll(out, batch.tokens).detach())
+
+
+OBJECTIVES: dict[str, Objective] = {"cross_entropy": cross_entropy, "diffusion_lm": diffusion_lm}

@@ -1,0 +1,134 @@
+"""Editing: a text is noised to a clock and decided again."""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from cdlm.control.controller import Controller, WishError
+from cdlm.control.layout import Layout, Row, Vocabulary
+from cdlm.output import Written
+from cdlm.sampling.loop import noised_state, trajectory
+from cdlm.sampling.randomness import TextNoise
+from cdlm.writing import Settings, Writer
+
+
+@dataclass(frozen=True)
+class Edit:
+    """A text that is to be rewritten.
+
+    Attributes:
+        text: as typed. starts, ends: character places of its words. ids: their tokens; words per token position in ``owner``.
+        strength: the clock at which the known words start again.
+    """
+
+    text: str
+    starts: tuple[int, ...]
+    ends: tuple[int, ...]
+    ids: tuple[int, ...]
+    owner: tuple[int, ...]
+    strength: float
+
+    @classmethod
+    def of(cls, text: str, strength: float, vocabulary: Vocabulary, max_length: int) -> "Edit":
+        """Read a text.
+
+        Raises:
+            WishError: strength outside [0, 1], no word, or more positions than the model has.
+        """
+        if not 0 <= strength <= 1:
+            raise WishError(f"strength goes from 0 (unchanged) to 1 (nothing kept), not {strength}")
+        spans = vocabulary.spans(text)
+        ids = [i for span in spans for i in span.ids]
+        if not ids:
+            raise WishError("edit: the text has no word")
+        if len(ids) > max_length - 2:
+            raise WishError(f"edit: the text has {len(ids)} tokens, this model has room for {max_length - 2}")
+        owner = [n for n, span in enumerate(spans) for _ in span.ids]
+        return cls(text, tuple(s.start for s in spans), tuple(s.end for s in spans), tuple(ids), tuple(owner), strength)
+
+    def write(
+        self, writer: Writer, keys: Iterable[int], controllers: Sequence[Controller], settings: Settings, seed: int
+    ) -> dict[int, Written]:
+        """One rewritten text per key."""
+        keys = list(keys)
+        self._check_length(controllers, writer.tokenizer)
+        if self.strength == 0:
+            return {key: self._finished(self.text, self.ids, writer, controllers, 0.0, 0) for key in keys}
+        unknown = torch.tensor([i == writer.tokenizer.unk_id for i in self.ids])
+        if bool(unknown.all()):
+            return {key: self._finished(self.text, self.ids, writer, controllers, 0.0, 0) for key in keys}
+        row = Row(tuple(i if u else -1 for i, u in zip(self.ids, unknown.tolist(), strict=True)), self._begins(), ())
+        canvas = writer.canvas([row] * len(keys), controllers)
+        typed = torch.tensor([[2, *self.ids, 3]], device=writer.model.device).expand(len(keys), -1)
+        canvas = canvas.pin(torch.zeros_like(canvas.decided), typed)
+        seen = canvas.pin(~canvas.decided, typed)
+        clocks = torch.where(canvas.decided, 0.0, self.strength)
+        noise = TextNoise(seed, keys, writer.model.device)
+        frames = list(
+            trajectory(
+                writer.model,
+                canvas,
+                sampler=settings.sampler,
+                steering=settings.steering,
+                controllers=controllers,
+                vocabulary=writer.tokenizer,
+                steps=settings.num_inference_steps,
+                noise=noise,
+                temperature=settings.temperature,
+                early_stop=settings.early_stop,
+                start=noised_state(writer.model, seen, clocks, noise),
+            )
+        )
+        tokens = frames[-1].tokens[:, 1:-1].tolist()
+        surprise = frames[-1].surprise.mean(1).tolist()
+        return {
+            key: self._finished(self.render(tokens[n], writer.tokenizer), tokens[n], writer, controllers, surprise[n], len(frames))
+            for n, key in enumerate(keys)
+        }
+
+    def _begins(self) -> tuple[int, ...]:
+        return tuple(int(n == 0 or self.owner[n] != self.owner[n - 1]) for n in range(len(self.owner)))
+
+    def _check_length(self, controllers: Sequence[Controller], vocabulary: Vocabulary) -> None:
+        words = len(self.starts)
+        for wish in controllers:
+            if wish.name == "infill":
+                raise WishError("edit: a template cannot be edited; use infill")
+            wish.plan(Layout((), 0, words), vocabulary, np.random.default_rng(0))
+            wish.plan(Layout((), words, words), vocabulary, np.random.default_rng(0))
+
+    def render(self, tokens: Sequence[int], vocabulary: Vocabulary) -> str:
+        """The typed text with the changed words put in place; everything else stays character for character."""
+        text = self.text
+        for number in reversed(range(len(self.starts))):
+            new = [t for t, owner in zip(tokens, self.owner, strict=True) if owner == number]
+            old = [t for t, owner in zip(self.ids, self.owner, strict=True) if owner == number]
+            if new != old:
+                text = text[: self.starts[number]] + vocabulary.decode(new) + text[self.ends[number] :]
+        return text if text == self.text else self._respaced(text, tokens, vocabulary)
+
+    def _respaced(self, text: str, tokens: Sequence[int], vocabulary: Vocabulary) -> str:
+        """Put-in words may stand wrong against their neighbours ("food ." or "£ 20"); retype where nothing unknown would be lost."""
+        changed_words = [s.text for s in vocabulary.spans(text)]
+        plain = vocabulary.decode(tokens)
+        known = all(t != vocabulary.unk_id for t in self.ids)
+        tidy = re.fullmatch(r"\S+(?: \S+)*", self.text) is not None
+        return plain if known and (tidy or changed_words != vocabulary.words(tokens)) else text
+
+    def _finished(  # noqa: PLR0913
+        self,
+        text: str,
+        tokens: Sequence[int],
+        writer: Writer,
+        controllers: Sequence[Controller],
+        surprise: float,
+        evaluations: int,
+    ) -> Written:
+        verdicts = tuple(wish.judge(text, writer.tokenizer) for wish in controllers)
+        words = tuple(s.text for s in writer.tokenizer.spans(text))
+        return Written(text, words, verdicts, (), surprise, evaluations)
+
+

@@ -1,0 +1,134 @@
+"""Where models come from: bundled names, folders, Hub ids. safetensors and JSON only."""
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cdlm.files import write_folder
+
+if TYPE_CHECKING:
+    from cdlm.data.tokenizer import TextTokenizer
+    from cdlm.diffusion.model import DiffusionLM
+    from cdlm.lengths import LengthModel
+
+WEIGHTS, CONFIG = "model.safetensors", "config.json"
+_HERE = Path(__file__).parent
+
+
+class ModelNotFound(ValueError):
+    """No usable model under that name; the message says what was looked for."""
+
+
+def bundled_models() -> dict[str, Path]:
+    """Models that ship with the library: name -> folder."""
+    roots = [_HERE / "models", _HERE.parent / "models"]
+    found = {p.parent.name: p.parent for root in reversed(roots) for p in root.glob(f"*/{CONFIG}")}
+    return dict(sorted(found.items()))
+
+
+def find_model(name: str | Path) -> Path:
+    """The folder of a bundled name, a path, or a Hub id (downloaded, safetensors and JSON only).
+
+    Raises:
+        ModelNotFound: nothing there, a file is missing or broken, or the weights are a pickle.
+    """
+    folder = _locate(str(name))
+    _check(folder)
+    return folder
+
+
+def _locate(name: str) -> Path:
+    bundled = bundled_models()
+    if name in bundled:
+        return bundled[name]
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return path
+    if name.count("/") == 1 and not name.startswith((".", "/", "~")):
+        return _download(name)
+    raise ModelNotFound(f"no model {name!r}; bundled: {', '.join(bundled) or 'none'}; or give a folder or a Hub id owner/name")
+
+
+def _download(name: str) -> Path:
+    from huggingface_hub import snapshot_download  # noqa: PLC0415
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError  # noqa: PLC0415
+
+    try:
+        return Path(snapshot_download(name, allow_patterns=["*.json", "*.safetensors", "*.md"]))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        raise ModelNotFound(f"{name!r} is no folder here and the Hub did not give it out: {error}") from None
+
+
+def _check(folder: Path) -> None:
+    for file in (CONFIG, "tokenizer.json", "tokenizer_config.json"):
+        if not (folder / file).is_file():
+            raise ModelNotFound(f"{folder} has no {file}; a cdlm model folder holds {CONFIG}, {WEIGHTS} and the tokenizer")
+    if not (folder / WEIGHTS).is_file():
+        pickles = [p.name for p in folder.iterdir() if p.suffix in {".bin", ".pt", ".pth", ".pkl", ".ckpt"}]
+        hint = f" ({pickles[0]} is a pickle, which is never read; convert it to safetensors)" if pickles else ""
+        raise ModelNotFound(f"{folder} has no {WEIGHTS}{hint}")
+
+
+def load_model(folder: Path) -> "DiffusionLM":
+    """The network of a folder, fp32, in eval mode.
+
+    Raises:
+        ModelNotFound: the config or the weights cannot be read or do not fit each other.
+    """
+    from safetensors import SafetensorError  # noqa: PLC0415
+
+    from cdlm.diffusion.configuration import DiffusionLMConfig  # noqa: PLC0415
+    from cdlm.diffusion.model import DiffusionLM  # noqa: PLC0415
+    from cdlm.quiet import quiet_transformers  # noqa: PLC0415
+
+    try:
+        config = DiffusionLMConfig.from_pretrained(folder)
+        with quiet_transformers():
+            model, info = DiffusionLM.from_pretrained(
+                folder, config=config, dtype="float32", use_safetensors=True, output_loading_info=True
+            )
+    except (SafetensorError, OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
+        raise ModelNotFound(f"{folder} cannot be loaded, it is incomplete or damaged: {error}") from None
+    if info["missing_keys"] or info["mismatched_keys"]:
+        raise ModelNotFound(f"{folder}/{WEIGHTS} lacks {sorted(info['missing_keys'])[:3]}: it is not the model of its config")
+    loaded: DiffusionLM = model.eval()
+    return loaded
+
+
+def save_model(
+    model: "DiffusionLM",
+    tokenizer: "TextTokenizer",
+    folder: Path,
+    *,
+    dtype: str = "bfloat16",
+    lengths: "LengthModel | None" = None,
+) -> None:
+    """Write a model folder in one step: weights in ``dtype``, buffers of the clock in fp32, config, tokenizer, length head."""
+
+    def fill(beside: Path) -> None:
+        fill_model_folder(model, tokenizer, beside, dtype=dtype)
+        if lengths is not None:
+            lengths.save(beside, model.config.embedding_dim)
+
+    write_folder(folder, fill)
+
+
+def fill_model_folder(model: "DiffusionLM", tokenizer: "TextTokenizer", folder: Path, *, dtype: str = "bfloat16") -> None:
+    """The files of a model folder, for callers that add their own before the folder is renamed into place."""
+    import torch  # noqa: PLC0415
+    from safetensors.torch import save_file  # noqa: PLC0415
+
+    parameters = {name for name, _ in model.named_parameters()}
+    kind = getattr(torch, dtype)
+    state = {
+        k: (v.to(kind) if k in parameters else v.float()).contiguous().cpu() for k, v in model.state_dict().items()
+    }
+    save_file(state, folder / WEIGHTS, metadata={"format": "pt"})
+    model.config.architectures = [type(model).__name__]
+    model.config.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def file_fingerprint(path: Path) -> str:
+    """sha256 of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()

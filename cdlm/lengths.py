@@ -1,0 +1,75 @@
+"""How long a text or a gap is likely to be: the corpus's histogram and, where a model ships one, its length head."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+
+from cdlm.control.layout import Context, Layout
+from cdlm.diffusion.length import LengthHead
+from cdlm.diffusion.model import DiffusionLM
+
+HEAD_FILE, HEAD_CONFIG = "length_head.safetensors", "length_head.json"
+GAP = -1
+
+
+@dataclass(frozen=True)
+class LengthModel:
+    """Weights over lengths in words.
+
+    Attributes:
+        counts: how many training texts had n words, index n.
+        head: P(gap length | context); None falls back on the histogram.
+    """
+
+    counts: np.ndarray
+    head: LengthHead | None = None
+
+    @classmethod
+    def from_counts(cls, counts: Sequence[int] | None, head: LengthHead | None = None) -> "LengthModel":
+        """From a histogram; an empty one stands for a flat prior up to 30 words."""
+        return cls(np.asarray(counts or [0, *([1] * 30)], dtype=float), head)
+
+    @classmethod
+    def from_folder(cls, folder: Path, counts: Sequence[int] | None) -> "LengthModel":
+        """With the head that the model folder ships, if it does."""
+        if not (folder / HEAD_CONFIG).is_file():
+            return cls.from_counts(counts)
+        settings = json.loads((folder / HEAD_CONFIG).read_text())
+        head = LengthHead(settings["embedding_dim"], settings["max_length"])
+        head.load_state_dict({k: v.float() for k, v in load_file(folder / HEAD_FILE).items()})
+        return cls.from_counts(counts, head.eval())
+
+    def save(self, folder: Path, embedding_dim: int) -> None:
+        """Write the head, in fp16, beside the model."""
+        if self.head is None:
+            return
+        save_file({k: v.half().contiguous() for k, v in self.head.state_dict().items()}, folder / HEAD_FILE)
+        settings = {"embedding_dim": embedding_dim, "max_length": self.head.max_length}
+        (folder / HEAD_CONFIG).write_text(json.dumps(settings, indent=2) + "\n")
+
+    def gap_weights(self, layout: Layout, model: DiffusionLM) -> list[np.ndarray]:
+        """One array per gap, index = words."""
+        if not layout.template:
+            return [self.counts for _ in layout.gaps]
+        if self.head is None:
+            return [self.prior(layout.context_words, len(layout.gaps)) for _ in layout.gaps]
+        return self._from_head(layout, model)
+
+    def prior(self, context_words: int, gaps: int) -> np.ndarray:
+        """What the histogram alone says of a gap: text length minus context, shared by all gaps."""
+        index = context_words + gaps * np.arange(len(self.counts))
+        return np.array([self.counts[i] if i < len(self.counts) else 0.0 for i in index])
+
+    @torch.no_grad()
+    def _from_head(self, layout: Layout, model: DiffusionLM) -> list[np.ndarray]:
+        assert self.head is not None
+        sequence = [2, *(i for p in layout.pieces for i in (p.ids if isinstance(p, Context) else (GAP,))), 3]
+        ids = torch.tensor([sequence], device=model.device)
+        gaps = ids == GAP
+        logits = self.head.to(model.device)(model.embed(ids.clamp(min=0)), gaps, torch.ones_like(gaps))
+        return list(logits[0][gaps[0]].softmax(-1).cpu().double().numpy())

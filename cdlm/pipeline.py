@@ -1,0 +1,277 @@
+"""Pipeline: load a model once; generate, infill, edit, score, stream."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from cdlm.control.controller import Controller, Unsatisfied, WishError, conflicts
+from cdlm.control.layout import Layout
+from cdlm.data.tokenizer import TextTokenizer
+from cdlm.lengths import LengthModel
+from cdlm.diffusion.model import DiffusionLM
+from cdlm.editing import Edit
+from cdlm.hub import find_model, load_model, save_model
+from cdlm.output import Output, Written
+from cdlm.sampling.loop import EarlyStop, Frame
+from cdlm.sampling.samplers import SAMPLERS, Sampler
+from cdlm.sampling.select import Select, best_first, consensus_first
+from cdlm.sampling.steering import STEERINGS, Steering
+from cdlm.scoring import Score, score_texts
+from cdlm.templates import template_wish
+from cdlm.writing import Settings, Writer, attempt_key
+
+OnUnsatisfied = Literal["return", "resample", "raise"]
+_RETRIES = 8
+
+
+@dataclass(frozen=True)
+class TextFrame:
+    """One step of a streamed text: its words so far, how sure the model is of each, and which are decided."""
+
+    step: int
+    steps: int
+    words: tuple[str, ...]
+    certainty: tuple[float, ...]
+    decided: tuple[bool, ...]
+    text: str
+
+
+class Pipeline:
+    """A model that writes under constraints.
+
+    >>> pipe = Pipeline.from_pretrained("e2e")  # doctest: +SKIP
+    >>> pipe.generate(2, controllers=[Length(12)], seed=0).texts  # doctest: +SKIP
+    """
+
+    def __init__(self, model: DiffusionLM, tokenizer: TextTokenizer, lengths: LengthModel | None = None) -> None:
+        self.model, self.tokenizer = model.eval(), tokenizer
+        self.lengths = lengths or LengthModel.from_counts(model.config.length_counts)
+        self._writer = Writer(self.model, tokenizer, self._gap_weights)
+
+    @classmethod
+    def from_pretrained(cls, name: str | Path, *, device: str = "cpu", dtype: str = "float32") -> "Pipeline":
+        """Load a bundled name, a folder or a Hub id.
+
+        Raises:
+            ModelNotFound: nothing usable there; the message says what is missing.
+        """
+        import torch  # noqa: PLC0415
+
+        folder = find_model(name)
+        model = load_model(folder).to(device=torch.device(device), dtype=getattr(torch, dtype))
+        tokenizer = TextTokenizer.from_pretrained(folder)
+        return cls(model, tokenizer, LengthModel.from_folder(folder, model.config.length_counts))
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write a model folder in one step."""
+        save_model(self.model, self.tokenizer, Path(folder), lengths=self.lengths)
+
+    @property
+    def default_settings(self) -> Settings:
+        """Sampler, steering and steps that the bundled benchmark chose."""
+        return Settings()
+
+    def generate(  # noqa: PLR0913 - the public face; every argument has a default
+        self,
+        count: int = 1,
+        *,
+        controllers: Sequence[Controller] = (),
+        num_inference_steps: int | None = None,
+        seed: int = 0,
+        sampler: Sampler | str | None = None,
+        steering: Steering | str | None = None,
+        temperature: float | None = None,
+        early_stop: EarlyStop | bool = False,
+        num_candidates: int = 1,
+        select: Select = "best",
+        on_unsatisfied: OnUnsatisfied = "return",
+        batch_size: int = 64,
+    ) -> Output:
+        """Write ``count`` texts that obey the controllers.
+
+        Args:
+            num_inference_steps: network evaluations per text.
+            seed: the same seed gives the same texts, whatever the batch.
+            num_candidates, select: write several per text and keep the best by judges and plausibility, or the consensus (``mbr``).
+            on_unsatisfied: return as is, write again (up to 8 times), or raise ``Unsatisfied``.
+
+        Raises:
+            WishError, LayoutError: wishes that cannot be met, before any sampling.
+            Unsatisfied: with ``on_unsatisfied="raise"``.
+        """
+        _check(count=count, num_candidates=num_candidates, batch_size=batch_size)
+        conflicts(controllers)
+        settings = self._settings(num_inference_steps, sampler, steering, temperature, early_stop, batch_size)
+        groups = self._candidates(range(count), num_candidates, controllers, settings, seed)
+        ranked = [_rank(group, select) for group in groups]
+        chosen = [replace(r[0], evaluations=sum(w.evaluations for w in r)) for r in ranked]
+        return Output(tuple(self._satisfy(chosen, controllers, settings, seed, on_unsatisfied)))
+
+    def infill(
+        self,
+        template: str,
+        *,
+        count: int | None = None,
+        controllers: Sequence[Controller] = (),
+        num_candidates: int = 1,
+        return_top: int | None = None,
+        num_inference_steps: int | None = None,
+        **options: Any,
+    ) -> Output:
+        """Fill the gaps of ``template`` (``[3]``, ``[1-4]``, ``[*]``); the context stays as typed.
+
+        Args:
+            return_top: how many of the ``num_candidates`` to return, best first. Other options as in :meth:`generate`.
+        """
+        wishes = [template_wish(template), *controllers]
+        steps = num_inference_steps or INFILL_STEPS
+        if return_top is None:
+            return self.generate(count or 1, controllers=wishes, num_candidates=num_candidates, num_inference_steps=steps, **options)
+        _check(return_top=return_top, num_candidates=num_candidates)
+        if return_top > num_candidates:
+            raise WishError(f"return_top={return_top} of num_candidates={num_candidates}: ask for more candidates")
+        select = options.pop("select", "best")
+        written = self.generate(num_candidates, controllers=wishes, num_inference_steps=steps, **options)
+        return Output(tuple(_rank(list(written), select)[:return_top]))
+
+    def edit(
+        self, text: str, strength: float = 0.5, *, controllers: Sequence[Controller] = (), count: int = 1, **options: Any
+    ) -> Output:
+        """Rewrite ``text`` from clock ``strength``: 0 returns it unchanged, 1 keeps nothing but its length and unknown words.
+
+        Raises:
+            WishError: strength outside [0, 1], an empty or too long text, or wishes that change the length.
+        """
+        edit = Edit.of(text, strength, self.tokenizer, self.model.config.max_length)
+        settings = self._settings(
+            options.pop("num_inference_steps", None),
+            options.pop("sampler", None),
+            options.pop("steering", None),
+            options.pop("temperature", None),
+            options.pop("early_stop", False),
+            options.pop("batch_size", 64),
+        )
+        seed, mode = options.pop("seed", 0), options.pop("on_unsatisfied", "return")
+        if options:
+            raise TypeError(f"edit has no option {sorted(options)[0]!r}")
+        written = edit.write(self._writer, range(count), controllers, settings, seed)
+        return Output(tuple(_enforce(list(written.values()), mode)))
+
+    def score(self, texts: Sequence[str], *, draws: int = 32, seed: int = 0) -> list[Score]:
+        """A variational bound on -log P(text), per token, with its Monte-Carlo error."""
+        return score_texts(self.model, self.tokenizer, texts, draws=draws, seed=seed)
+
+    def stream(self, *, controllers: Sequence[Controller] = (), seed: int = 0, index: int = 0, **options: Any) -> Iterator[TextFrame]:
+        """Write one text and yield every step; the last frame's text is what :meth:`generate` gives for that index."""
+        conflicts(controllers)
+        settings = self._settings(
+            options.get("num_inference_steps"),
+            options.get("sampler"),
+            options.get("steering"),
+            options.get("temperature"),
+            options.get("early_stop", False),
+            1,
+        )
+        row = self._writer.layout(controllers, index, seed)
+        for frame in self._writer.frames([row], [index], controllers, settings, seed):
+            yield self._text_frame(frame, row)
+
+    def _text_frame(self, frame: Frame, row: Any) -> TextFrame:
+        from cdlm.control.layout import render  # noqa: PLC0415
+
+        tokens = frame.tokens[0, 1:-1].tolist()
+        return TextFrame(
+            step=frame.step,
+            steps=frame.steps,
+            words=tuple(self.tokenizer.tokens(tokens)),
+            certainty=tuple(frame.certainty[0, 1:-1].tolist()),
+            decided=tuple(frame.decided[0, 1:-1].tolist()),
+            text=render(row, tokens, self.tokenizer)[0],
+        )
+
+    def _settings(
+        self,
+        steps: int | None,
+        sampler: Sampler | str | None,
+        steering: Steering | str | None,
+        temperature: float | None,
+        early_stop: EarlyStop | bool,
+        batch_size: int,
+    ) -> Settings:
+        base = self.default_settings
+        _check(num_inference_steps=base.num_inference_steps if steps is None else steps)
+        stop = EarlyStop() if early_stop is True else (early_stop or None)
+        if temperature is not None and not (np.isfinite(temperature) and temperature > 0):
+            raise WishError(f"temperature is a number above 0, not {temperature}")
+        return Settings(
+            sampler=_named(sampler, SAMPLERS, "sampler") or base.sampler,
+            steering=_named(steering, STEERINGS, "steering") or base.steering,
+            num_inference_steps=base.num_inference_steps if steps is None else steps,
+            temperature=base.temperature if temperature is None else temperature,
+            early_stop=stop,
+            batch_size=batch_size,
+        )
+
+    def _candidates(
+        self, indices: Sequence[int], count: int, controllers: Sequence[Controller], settings: Settings, seed: int
+    ) -> list[list[Written]]:
+        keys = [[attempt_key(i, c) for c in range(count)] for i in indices]
+        written = self._writer.write([k for group in keys for k in group], controllers, settings, seed)
+        return [[written[k] for k in group] for group in keys]
+
+    def _satisfy(
+        self, chosen: list[Written], controllers: Sequence[Controller], settings: Settings, seed: int, mode: OnUnsatisfied
+    ) -> list[Written]:
+        if mode != "resample":
+            return _enforce(chosen, mode)
+        for attempt in range(1, _RETRIES + 1):
+            missed = [i for i, w in enumerate(chosen) if not w.satisfied]
+            if not missed:
+                break
+            keys = {i: attempt_key(i, attempt << 16) for i in missed}
+            again = self._writer.write(keys.values(), controllers, settings, seed)
+            for i, key in keys.items():
+                chosen[i] = _better(chosen[i], again[key], attempt + 1)
+        return chosen
+
+    def _gap_weights(self, layout: Layout) -> list[np.ndarray]:
+        return self.lengths.gap_weights(layout, self.model)
+
+
+INFILL_STEPS = 8
+
+
+def _better(old: Written, new: Written, attempts: int) -> Written:
+    spent = old.evaluations + new.evaluations
+    kept = max((old, new), key=lambda w: sum(v.score for v in w.verdicts) + w.satisfied)
+    return replace(kept, evaluations=spent, attempts=attempts)
+
+
+def _enforce(written: list[Written], mode: str) -> list[Written]:
+    if mode not in ("return", "resample", "raise"):
+        raise WishError(f"on_unsatisfied is return, resample or raise, not {mode!r}")
+    missed = [v for w in written for v in w.verdicts if not v.satisfied]
+    if mode == "raise" and missed:
+        raise Unsatisfied(f"{missed[0].name}: {missed[0].detail}")
+    return written
+
+
+def _rank(group: list[Written], select: Select) -> list[Written]:
+    return consensus_first(group) if select == "mbr" else best_first(group)
+
+
+def _check(**counts: int) -> None:
+    for name, value in counts.items():
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise WishError(f"{name} is a whole number of 1 or more, not {value!r}")
+
+
+def _named(value: Any, known: dict[str, Any], kind: str) -> Any:
+    if not isinstance(value, str):
+        return value
+    if value not in known:
+        raise WishError(f"{kind} {value!r} is unknown; choose from {', '.join(known)}")
+    return known[value]()

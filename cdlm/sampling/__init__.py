@@ -1,0 +1,1 @@
+"""One denoising loop, with samplers, steering and selection as values passed in."""

@@ -1,0 +1,57 @@
+"""Randomness that belongs to the text: every draw comes from (seed, index of the text, step), never from the batch."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+class Stream(IntEnum):
+    """What a draw is for; streams of one step never share numbers."""
+
+    LAYOUT = 0
+    LATENT = 1
+    TOKEN = 2
+    ORDER = 3
+    REOPEN = 4
+    SCORE = 5
+    WISH = 6
+
+
+def generator(seed: int, index: int, step: int, stream: Stream) -> np.random.Generator:
+    """The generator of one text at one step."""
+    return np.random.Generator(np.random.Philox(key=[(seed << 1) & (2**64 - 1), index], counter=[0, 0, step, int(stream)]))
+
+
+@dataclass(frozen=True)
+class TextNoise:
+    """Draws for the texts ``indices`` of a request with ``seed``, as tensors on ``device``."""
+
+    seed: int
+    indices: Sequence[int]
+    device: torch.device
+
+    def normal(self, step: int, stream: Stream, *shape: int) -> Float[Tensor, "batch *shape"]:
+        """Standard normal numbers of ``shape`` per text."""
+        rows = [generator(self.seed, i, step, stream).standard_normal(shape, dtype=np.float32) for i in self.indices]
+        return torch.from_numpy(np.stack(rows)).to(self.device)
+
+    def uniform(self, step: int, stream: Stream, *shape: int) -> Float[Tensor, "batch *shape"]:
+        """Uniform numbers in [0, 1) of ``shape`` per text."""
+        rows = [generator(self.seed, i, step, stream).random(shape) for i in self.indices]
+        return torch.from_numpy(np.stack(rows)).to(self.device)
+
+    def rows(self, chosen: Sequence[int]) -> "TextNoise":
+        """The draws of some of the texts."""
+        return TextNoise(self.seed, [self.indices[i] for i in chosen], self.device)
+
+
+def draw_tokens(logits: Float[Tensor, "batch length vocab"], uniform: Float[Tensor, "batch length"]) -> Tensor:
+    """Inverse-CDF sampling: one uniform number decides one token."""
+    cumulative = logits.double().softmax(-1).cumsum(-1)
+    found = torch.searchsorted(cumulative, (uniform * cumulative[..., -1]).unsqueeze(-1), right=True).squeeze(-1)
+    return found.clamp(max=logits.shape[-1] - 1)

@@ -1,0 +1,196 @@
+"""Samplers: how latents move from one clock to the next, and which positions are decided on the way."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+
+import torch
+
+from cdlm.control.estimate import Estimate
+from cdlm.diffusion.model import DiffusionLM
+from cdlm.diffusion.schedule import Noise
+from cdlm.sampling.randomness import Stream, TextNoise, draw_tokens
+from cdlm.sampling.state import State
+from cdlm.types import Clocks, Latent, Mask, Tokens
+
+
+@dataclass(frozen=True)
+class Step:
+    """One network evaluation: at clock ``t`` towards ``t_next``; before it a share ``reopen`` of positions is opened at ``t``."""
+
+    t: float
+    t_next: float
+    reopen: float = 0.0
+
+
+def even_steps(steps: int, start: float = 1.0) -> list[Step]:
+    """Steps of one size in the (learned) clock, from ``start`` to 0."""
+    grid = [start * (1 - k / steps) for k in range(steps + 1)]
+    return [Step(a, b) for a, b in pairwise(grid)]
+
+
+class Sampler(ABC):
+    """Moves open positions towards clock 0; whatever is open at the end is rounded by :meth:`decide`."""
+
+    def plan(self, steps: int, start: float = 1.0) -> list[Step]:
+        """Where the evaluations are placed; exactly ``steps`` of them."""
+        return even_steps(steps, start)
+
+    @abstractmethod
+    def move(self, model: DiffusionLM, state: State, estimate: Estimate, t_next: Clocks, eps: Latent) -> Latent:
+        """The next latents, given an estimate made at ``estimate.t`` and noise ``eps``."""
+
+    def decide(
+        self, state: State, estimate: Estimate, step: Step, remaining: int, noise: TextNoise, number: int
+    ) -> tuple[Mask, Tokens]:
+        """Positions to commit after this evaluation, and their tokens; by default nothing before the end, then the mode."""
+        tokens = estimate.logits.argmax(-1)
+        return (state.open if remaining == 1 else torch.zeros_like(state.open)), tokens
+
+
+def _broadcast(noise: Noise) -> tuple[Latent, Latent]:
+    return noise.alpha[..., None], noise.sigma[..., None]
+
+
+@dataclass(frozen=True)
+class DDIM(Sampler):
+    """Song et al. 2021, equation 12; ``eta`` 0 is deterministic, 1 ancestral sampling."""
+
+    eta: float = 1.0
+
+    def move(self, model: DiffusionLM, state: State, estimate: Estimate, t_next: Clocks, eps: Latent) -> Latent:
+        alpha, sigma = _broadcast(model.noise(estimate.t))
+        alpha_next, sigma_next = _broadcast(model.noise(t_next))
+        direction = (estimate.z - alpha * estimate.x0) / sigma.clamp(min=1e-4)
+        ratio = (alpha * sigma_next / (alpha_next * sigma.clamp(min=1e-4))).clamp(max=1.0)
+        fresh = self.eta * sigma_next * (1 - ratio**2).clamp(min=0).sqrt()
+        kept = (sigma_next**2 - fresh**2).clamp(min=0).sqrt()
+        return alpha_next * estimate.x0 + kept * direction + fresh * eps
+
+
+@dataclass(frozen=True)
+class QSample(Sampler):
+    """Re-noises the estimate afresh at every step: q(z_s | x0_hat)."""
+
+    def move(self, model: DiffusionLM, state: State, estimate: Estimate, t_next: Clocks, eps: Latent) -> Latent:
+        alpha_next, sigma_next = _broadcast(model.noise(t_next))
+        return alpha_next * estimate.x0 + sigma_next * eps
+
+
+@dataclass(frozen=True)
+class DPMpp2M(Sampler):
+    """DPM-Solver++(2M), Lu et al. 2022, algorithm 2, with a history per position.
+
+    Takes a first-order step where a position has just begun, was decided or was re-opened.
+    """
+
+    def move(self, model: DiffusionLM, state: State, estimate: Estimate, t_next: Clocks, eps: Latent) -> Latent:
+        now, then = model.noise(estimate.t), model.noise(t_next)
+        step = (now.log_noise - then.log_noise).clamp(-20, 20).nan_to_num(0.0)  # growth of lambda = log(alpha / sigma)
+        data = self._extrapolated(model, state, estimate, step)
+        ratio = (then.sigma / now.sigma.clamp(min=1e-4))[..., None]
+        return ratio * estimate.z - then.alpha[..., None] * torch.expm1(-step)[..., None] * data
+
+    @staticmethod
+    def _extrapolated(model: DiffusionLM, state: State, estimate: Estimate, step: Clocks) -> Latent:
+        if state.history is None:
+            return estimate.x0
+        x0_before, t_before = state.history
+        before = (model.noise(t_before).log_noise - model.noise(estimate.t).log_noise).nan_to_num(0.0, 0.0, 0.0)
+        usable = (t_before > estimate.t) & (before > 1e-3) & (step > 0) & (step < 20)
+        half_inverse = torch.where(usable, step / (2 * before.clamp(min=1e-3)), 0.0)[..., None]
+        return (1 + half_inverse) * estimate.x0 - half_inverse * x0_before
+
+
+@dataclass(frozen=True)
+class Commit(Sampler):
+    """Decides the surest positions at every step while the noise of the rest goes on falling.
+
+    The denoiser's clocks are per token, so a decided position is context for the others at clock 0: the strength of masked
+    diffusion on top of a latent that gradients can steer.
+
+    Attributes:
+        inner: how the open positions move.
+        commit_from: clock from which on positions are decided.
+        floor: clock at which the open positions stop falling; 1 keeps them at pure noise (any-order masked decoding).
+        spread: how random the order is: standard-Gumbel noise of this size on the log-entropies.
+        even: an even share a step instead of an even share of the entropy.
+    """
+
+    inner: Sampler = field(default_factory=DDIM)
+    commit_from: float = 1.0
+    floor: float = 0.0
+    spread: float = 0.0
+    even: bool = False
+
+    def plan(self, steps: int, start: float = 1.0) -> list[Step]:
+        return [replace(s, t=max(s.t, min(start, self.floor)), t_next=max(s.t_next, self.floor)) for s in even_steps(steps, start)]
+
+    def move(self, model: DiffusionLM, state: State, estimate: Estimate, t_next: Clocks, eps: Latent) -> Latent:
+        return self.inner.move(model, state, estimate, t_next, eps)
+
+    def decide(
+        self, state: State, estimate: Estimate, step: Step, remaining: int, noise: TextNoise, number: int
+    ) -> tuple[Mask, Tokens]:
+        tokens = draw_tokens(estimate.logits, noise.uniform(number, Stream.TOKEN, state.t.shape[1]))
+        if remaining == 1:
+            return state.open, tokens
+        if step.t > self.commit_from:
+            return torch.zeros_like(state.open), tokens
+        return self._surest(state, estimate, remaining, noise, number), tokens
+
+    def _surest(self, state: State, estimate: Estimate, remaining: int, noise: TextNoise, number: int) -> Mask:
+        entropy = estimate.entropy().double().clamp(min=1e-9)
+        cost = torch.ones_like(entropy) if self.even else entropy
+        cost = cost.masked_fill(~state.open, 0.0)
+        gumbel = -torch.log(-torch.log(noise.uniform(number, Stream.ORDER, entropy.shape[1]).clamp(1e-12, 1 - 1e-12)))
+        key = (entropy.log() - self.spread * gumbel).masked_fill(~state.open, torch.inf)
+        order = key.argsort(dim=1, stable=True)
+        spent = cost.gather(1, order).cumsum(1)
+        budget = cost.sum(1, keepdim=True) / remaining
+        first = torch.arange(order.shape[1], device=order.device) == 0
+        taken = (spent <= budget * (1 + 1e-9)) | first
+        return torch.zeros_like(state.open).scatter(1, order, taken) & state.open
+
+
+@dataclass(frozen=True)
+class Reopen(Sampler):
+    """Decides again what looks least plausible: after ``sampler``'s own steps, rounds that re-open positions.
+
+    Attributes:
+        sampler: writes the text and every round.
+        rounds: how often. steps: evaluations of one round. share: of the open-able positions. clock: where they restart.
+        random: choose positions at random instead (the control of the ablation).
+    """
+
+    sampler: Sampler = field(default_factory=Commit)
+    rounds: int = 4
+    steps: int = 4
+    share: float = 0.25
+    clock: float = 1.0
+    random: bool = False
+
+    def plan(self, steps: int, start: float = 1.0) -> list[Step]:
+        first = max(1, steps - self.rounds * self.steps)
+        plan = self.sampler.plan(first, start)
+        while len(plan) < steps:
+            again = self.sampler.plan(min(self.steps, steps - len(plan)), min(self.clock, start))
+            plan += [replace(again[0], reopen=self.share), *again[1:]]
+        return plan
+
+    def move(self, model: DiffusionLM, state: State, estimate: Estimate, t_next: Clocks, eps: Latent) -> Latent:
+        return self.sampler.move(model, state, estimate, t_next, eps)
+
+    def decide(
+        self, state: State, estimate: Estimate, step: Step, remaining: int, noise: TextNoise, number: int
+    ) -> tuple[Mask, Tokens]:
+        return self.sampler.decide(state, estimate, step, remaining, noise, number)
+
+
+SAMPLERS: dict[str, type[Sampler]] = {
+    "ddim": DDIM,
+    "qsample": QSample,
+    "dpm++": DPMpp2M,
+    "commit": Commit,
+    "reopen": Reopen,
+}

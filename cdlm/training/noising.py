@@ -1,0 +1,158 @@
+"""What one training example looks like: which part of the text, which clocks, which noise.
+
+Every draw comes from (seed, epoch, index of the text), so an example does not depend on its batch, its process or a resume.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cdlm.diffusion.objective import NoisedBatch
+
+PAD, START, END = 0, 2, 3
+_LOWEST_CLOCK = 1e-4
+
+
+@dataclass(frozen=True)
+class ClockMixture:
+    """Shares of the kinds of clocks that the denoiser is shown; they are weights and need not add up to one.
+
+    uniform: one clock throughout. scattered: a uniform share of random positions is clean. gap: everything but one span is
+    clean. prefix: a clean prefix. rising: clocks rise from left to right. independent: every position its own clock.
+    """
+
+    uniform: float = 0.45
+    scattered: float = 0.3
+    gap: float = 0.12
+    prefix: float = 0.03
+    rising: float = 0.05
+    independent: float = 0.05
+
+    def draw(self, length: int, rng: np.random.Generator) -> tuple[str, np.ndarray]:
+        """A kind and its clocks in (0, 1], 0 where the position is shown clean; at least one position is noised."""
+        shares = np.array(list(self.__dict__.values()))
+        kind = str(rng.choice(list(self.__dict__), p=shares / shares.sum()))
+        t = np.full(length, max(rng.random(), _LOWEST_CLOCK))
+        return kind, getattr(self, f"_{kind}")(t, rng)
+
+    def _uniform(self, t: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        return t
+
+    def _scattered(self, t: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        noised = rng.random(len(t)) < rng.random()
+        noised[rng.integers(len(t))] = True
+        return np.where(noised, t, 0.0)
+
+    def _gap(self, t: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        size = min(len(t), int(rng.integers(1, 13)))
+        start = int(rng.integers(0, len(t) - size + 1))
+        places = np.arange(len(t))
+        return np.where((places >= start) & (places < start + size), t, 0.0)
+
+    def _prefix(self, t: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        return np.where(np.arange(len(t)) >= rng.integers(0, len(t)), t, 0.0)
+
+    def _rising(self, t: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        slope = np.arange(len(t)) / max(1, len(t) - 1) * rng.random() * 3
+        return np.clip(t * 2 - 1 + slope, _LOWEST_CLOCK, 1.0)
+
+    def _independent(self, t: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        return np.maximum(rng.random(len(t)), _LOWEST_CLOCK)
+
+
+@dataclass(frozen=True)
+class Noising:
+    """Turns token ids into a noised example.
+
+    Attributes:
+        dim: embedding width. max_length: positions, START and END included.
+        clocks: the mixture. self_conditioning: share of examples with a previous estimate.
+        lag: largest clock step between the previous estimate and this one (few-step sampling has large ones).
+        window: share of examples that are windows which may lack START or END.
+        padded: the paper's mode: PAD up to max_length, generated like any token, with no known right boundary.
+        seed: base of every draw.
+    """
+
+    dim: int
+    max_length: int
+    clocks: ClockMixture
+    self_conditioning: float = 0.5
+    lag: float = 0.15
+    window: float = 0.1
+    padded: bool = False
+    seed: int = 0
+
+    def example(self, ids: Sequence[int], epoch: int, index: int) -> dict[str, np.ndarray]:
+        """tokens, t, eps, lag, uniform, left and right of one text, as arrays over its positions."""
+        rng = np.random.default_rng((self.seed, epoch, index))
+        tokens, left, right, clean = self._canvas(np.array([START, *ids, END]), rng)
+        words = np.flatnonzero(~clean)
+        t = np.zeros(len(tokens))
+        kind, t[words] = self.clocks.draw(len(words), rng)
+        return {
+            "tokens": tokens,
+            "left": left,
+            "right": right,
+            "t": t.astype(np.float32),
+            "eps": rng.standard_normal((len(tokens), self.dim), dtype=np.float32),
+            "lag": np.float32(self._draw_lag(rng)),
+            "uniform": np.bool_(kind == "uniform"),
+        }
+
+    def _draw_lag(self, rng: np.random.Generator) -> float:
+        """Clock step to the previous estimate; negative: no self-conditioning."""
+        return rng.random() * self.lag if rng.random() < self.self_conditioning else -1.0
+
+    def _canvas(self, full: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
+        if self.padded:
+            return self._padded(full)
+        if len(full) > self.max_length or (rng.random() < self.window and len(full) > 4):
+            return self._window(full, rng)
+        places = np.arange(len(full))
+        clean = (places == 0) | (places == len(full) - 1)
+        return full, places + 1, len(full) - places, clean
+
+    def _padded(self, full: np.ndarray) -> tuple[np.ndarray, ...]:
+        text = full[: self.max_length]
+        tokens = np.concatenate([text, np.full(self.max_length - len(text), PAD)])
+        return tokens, np.arange(len(tokens)) + 1, np.zeros(len(tokens), dtype=np.int64), tokens == START
+
+    def _window(self, full: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
+        """A cut of the text; in half of those that hold END it is noised, with a little PAD behind it and no right boundary."""
+        size = int(rng.integers(3, min(len(full), self.max_length) + 1))
+        start = int(rng.integers(0, len(full) - size + 1))
+        tokens, places = full[start : start + size], np.arange(size)
+        left = places + 1 if start == 0 else np.zeros(size, dtype=np.int64)
+        ended = start + size == len(full)
+        clean = tokens == START
+        if not ended or rng.random() < 0.5:
+            right = size - places if ended else np.zeros(size, dtype=np.int64)
+            return tokens, left, right, clean | (tokens == END)
+        tail = min(int(rng.integers(0, 7)), self.max_length - size)
+        tokens = np.concatenate([tokens, np.full(tail, PAD)])
+        left = np.arange(len(tokens)) + 1 if start == 0 else np.zeros(len(tokens), dtype=np.int64)
+        return tokens, left, np.zeros(len(tokens), dtype=np.int64), tokens == START
+
+
+def collate(examples: Sequence[dict[str, np.ndarray]]) -> NoisedBatch:
+    """Pads examples to the longest with clock 0 and a mask; the mask is None where nothing was padded."""
+    longest = max(len(e["tokens"]) for e in examples)
+    stacked: dict[str, Tensor | None] = {
+        name: torch.from_numpy(np.stack([_pad(e[name], longest) for e in examples]))
+        for name in ("tokens", "t", "eps", "left", "right")
+    }
+    lengths = torch.tensor([len(e["tokens"]) for e in examples])
+    mask = torch.arange(longest) < lengths[:, None]
+    return NoisedBatch(
+        **stacked,  # type: ignore[arg-type]
+        lag=torch.tensor(np.array([e["lag"] for e in examples])),
+        uniform=torch.tensor(np.array([e["uniform"] for e in examples])),
+        mask=None if bool(mask.all()) else mask,
+    )
+
+
+def _pad(values: np.ndarray, length: int) -> np.ndarray:
+    return np.pad(values, [(0, length - len(values))] + [(0, 0)] * (values.ndim - 1))

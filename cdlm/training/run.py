@@ -1,0 +1,264 @@
+"""A training run from a configuration: plan it, start or resume it, export the best averaged weights."""
+
+import json
+import logging
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from transformers import TrainerCallback, TrainingArguments
+
+from cdlm.config import RunConfig, dump_config
+from cdlm.data.batches import TokenBatches
+from cdlm.data.corpus import Corpus, CorpusError, load_corpus
+from cdlm.data.tokenizer import TextTokenizer, build_tokenizer
+from cdlm.diffusion.configuration import DiffusionLMConfig
+from cdlm.diffusion.denoiser import load_backbone_weights
+from cdlm.diffusion.model import DiffusionLM
+from cdlm.diffusion.objective import OBJECTIVES, NoisedBatch
+from cdlm.files import write_folder, write_json, write_text
+from cdlm.hub import fill_model_folder
+from cdlm.training.callbacks import TimeLimit, Validate
+from cdlm.training.noising import ClockMixture, Noising, collate
+from cdlm.training.trainer import DiffusionTrainer, complete_checkpoints
+
+logger = logging.getLogger(__name__)
+_VALIDATION_LINES = 1000
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run would do, before anything is written."""
+
+    config: RunConfig
+    corpus: Corpus
+    tokenizer: TextTokenizer
+    texts: list[list[int]]
+    held_out: list[list[int]]
+    model_config: DiffusionLMConfig
+
+    @property
+    def unknown_rate(self) -> float:
+        """Share of validation tokens outside the vocabulary."""
+        ids = np.concatenate([np.array(t) for t in self.held_out])
+        return float((ids == self.tokenizer.unk_id).mean())
+
+    @property
+    def epochs(self) -> float:
+        """Passes over the corpus in all steps."""
+        tokens = sum(min(len(t) + 2, self.config.model.max_length) for t in self.texts)
+        train = self.config.train
+        return train.steps * train.tokens_per_batch * train.gradient_accumulation_steps / tokens
+
+
+def plan_run(config: RunConfig) -> Plan:
+    """Read the corpus, build or load the tokenizer, size the model.
+
+    Raises:
+        CorpusError, ConfigError, ValueError: bad input, before any work.
+    """
+    data = config.data
+    corpus = load_corpus(
+        data.train,
+        data.validation,
+        text_column=data.text_column,
+        drop_duplicates=data.duplicates == "drop",
+        seed=config.train.seed,
+    )
+    tokenizer = _tokenizer(config, corpus)
+    texts = [t for t in tokenizer.encode_batch(list(corpus.train)) if t]
+    held_out = [t for t in tokenizer.encode_batch(list(corpus.validation)) if t]
+    if not texts or not held_out:
+        raise CorpusError(f"{data.train}: no line holds a word")
+    return Plan(config, corpus, tokenizer, texts, held_out, _model_config(config, tokenizer, texts))
+
+
+def _tokenizer(config: RunConfig, corpus: Corpus) -> TextTokenizer:
+    kind = config.data.tokenizer
+    if kind not in ("word", "bpe"):
+        return TextTokenizer.from_pretrained(kind)
+    return build_tokenizer(
+        corpus.train, kind=kind, min_count=config.data.min_count, vocab_size=config.data.vocab_size  # type: ignore[arg-type]
+    )
+
+
+def _model_config(config: RunConfig, tokenizer: TextTokenizer, texts: Sequence[Sequence[int]]) -> DiffusionLMConfig:
+    settings = config.model.model_dump(exclude={"backbone_init_from"})
+    words = np.bincount([min(tokenizer.count_words(t), config.model.max_length - 2) for t in texts])
+    pieces = _piece_counts(tokenizer, texts) if tokenizer.kind == "bpe" else []
+    return DiffusionLMConfig(vocab_size=len(tokenizer), length_counts=words.tolist(), piece_counts=pieces, **settings)
+
+
+def _piece_counts(tokenizer: TextTokenizer, texts: Sequence[Sequence[int]]) -> list[int]:
+    """Index n: how many words of the corpus have n tokens."""
+    counts = [0] * 16
+    for text in texts:
+        begins = np.flatnonzero(np.append(tokenizer.starts_word[list(text)], True))
+        for size in np.diff(begins):
+            counts[min(int(size), 15)] += 1
+    return counts
+
+
+def train(
+    config: RunConfig,
+    *,
+    max_minutes: float | None = None,
+    resume: bool = True,
+    callbacks: Sequence[TrainerCallback] = (),
+    preview: Callable[[DiffusionLM, TextTokenizer, int], list[str]] | None = None,
+) -> Path:
+    """Run or resume a configuration; returns the folder of the best exported model.
+
+    Args:
+        max_minutes: ends the run with a checkpoint; the same command continues it.
+        resume: continue from the last complete checkpoint in ``config.output``.
+        callbacks: extra ``TrainerCallback``s (progress bars live in the CLI).
+        preview: writes a few texts at each evaluation.
+
+    Raises:
+        ValueError: bad input, or ``config.output`` holds a run of another configuration or corpus.
+        TrainingDiverged: the loss is not finite.
+    """
+    plan = plan_run(config)
+    out = Path(config.output)
+    checkpoint = _claim(plan, out, resume)
+    trainer = build_trainer(plan, out, callbacks)
+    trainer.add_callback(_validate(plan, trainer, out, preview))
+    if max_minutes is not None:
+        trainer.add_callback(TimeLimit(max_minutes))
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    return out / "best"
+
+
+def _claim(plan: Plan, out: Path, resume: bool) -> Path | None:
+    """Write what the run is, or check that the folder holds the same run; the checkpoint to go on from."""
+    identity = {"data_fingerprint": plan.corpus.fingerprint, "tokenizer_fingerprint": plan.tokenizer.fingerprint}
+    recorded, settings = out / "data.json", out / "config.yaml"
+    checkpoints = complete_checkpoints(out) if out.is_dir() else []
+    if checkpoints and not resume:
+        raise ValueError(f"{out} holds a run already; choose another output= or leave out --no-resume")
+    if checkpoints and json.loads(recorded.read_text()) != identity:
+        raise ValueError(f"{out} was trained on other data; choose another output=, or restore the corpus to resume")
+    if checkpoints and settings.read_text(encoding="utf-8") != dump_config(plan.config):
+        raise ValueError(f"{out} was started with another configuration ({settings}); choose another output= to change it")
+    out.mkdir(parents=True, exist_ok=True)
+    write_json(recorded, identity)
+    write_text(settings, dump_config(plan.config))
+    return checkpoints[-1] if checkpoints else None
+
+
+def build_trainer(plan: Plan, out: Path, callbacks: Sequence[TrainerCallback] = ()) -> DiffusionTrainer:
+    """The trainer of a plan; deterministic in ``train.seed``."""
+    settings, train = plan.config, plan.config.train
+    torch.manual_seed(train.seed)
+    model = DiffusionLM(plan.model_config)
+    if settings.model.backbone_init_from:
+        taken = load_backbone_weights(model.denoiser.backbone, settings.model.backbone_init_from)
+        logger.info("backbone: %d tensors from %s", len(taken), settings.model.backbone_init_from)
+    noising = _noising(settings)
+    lengths = [min(len(t) + 2, settings.model.max_length) for t in plan.texts]
+    if settings.model.length_mode == "padded":
+        lengths = [settings.model.max_length] * len(lengths)
+    batches = TokenBatches(lengths, train.tokens_per_batch, train.steps * train.gradient_accumulation_steps, train.seed)
+    return DiffusionTrainer(
+        model,
+        _arguments(settings, out),
+        texts=plan.texts,
+        batches=batches,
+        noising=noising,
+        objective=OBJECTIVES[train.objective],
+        ema_decay=train.ema_decay,
+        refit_every=train.refit_every,
+        callbacks=callbacks,
+    )
+
+
+def _noising(config: RunConfig, **changes: object) -> Noising:
+    train, model = config.train, config.model
+    settings = {
+        "dim": model.embedding_dim,
+        "max_length": model.max_length,
+        "clocks": ClockMixture(**train.clocks.model_dump()),
+        "self_conditioning": train.self_conditioning,
+        "lag": train.lag,
+        "window": train.window,
+        "padded": model.length_mode == "padded",
+        "seed": train.seed,
+    }
+    return Noising(**{**settings, **changes})  # type: ignore[arg-type]
+
+
+def _arguments(config: RunConfig, out: Path) -> TrainingArguments:
+    train = config.train
+    bf16 = train.dtype == "bfloat16"
+    return TrainingArguments(
+        output_dir=str(out),
+        max_steps=train.steps,
+        per_device_train_batch_size=1,  # the batch sampler decides; this only keeps the Trainer's arithmetic quiet
+        gradient_accumulation_steps=train.gradient_accumulation_steps,
+        learning_rate=train.learning_rate,
+        lr_scheduler_type="cosine_with_min_lr",
+        lr_scheduler_kwargs={"min_lr_rate": 0.02},
+        warmup_steps=train.warmup_steps,
+        adam_beta1=train.adam_betas[0],
+        adam_beta2=train.adam_betas[1],
+        weight_decay=train.weight_decay,
+        max_grad_norm=train.max_grad_norm,
+        bf16=bf16,
+        use_cpu=_on_cpu(train.device),
+        logging_steps=train.log_every,
+        logging_nan_inf_filter=False,
+        save_steps=train.save_every,
+        save_total_limit=2,
+        report_to=["tensorboard"],
+        disable_tqdm=True,
+        remove_unused_columns=False,
+        seed=train.seed,
+    )
+
+
+def _on_cpu(device: str) -> bool:
+    return device == "cpu" or (device == "auto" and not torch.cuda.is_available() and not torch.backends.mps.is_available())
+
+
+def validation_batches(plan: Plan, device: torch.device) -> list[NoisedBatch]:
+    """Fixed noise on up to 1,000 held-out lines, the training mixture without windows."""
+    noising = _noising(plan.config, window=0.0, seed=plan.config.train.seed + 7919)
+    chosen = plan.held_out[:: max(1, len(plan.held_out) // _VALIDATION_LINES)][:_VALIDATION_LINES]
+    order = sorted(range(len(chosen)), key=lambda i: len(chosen[i]))
+    groups = [order[i : i + 50] for i in range(0, len(order), 50)]
+    batches = [collate([noising.example(chosen[i], 0, i) for i in group]) for group in groups]
+    return [NoisedBatch(**{k: None if v is None else v.to(device) for k, v in b.__dict__.items()}) for b in batches]
+
+
+def _validate(
+    plan: Plan, trainer: DiffusionTrainer, out: Path, preview: Callable[[DiffusionLM, TextTokenizer, int], list[str]] | None
+) -> Validate:
+    train = plan.config.train
+    recorded = out / "best" / "training.json"
+
+    def keep(model: DiffusionLM, figures: dict[str, float]) -> None:
+        def fill(folder: Path) -> None:
+            fill_model_folder(model, plan.tokenizer, folder)
+            write_text(folder / "run.yaml", dump_config(plan.config))
+            write_json(folder / recorded.name, {"data_fingerprint": plan.corpus.fingerprint, **figures})
+
+        write_folder(out / "best", fill)
+
+    validate = Validate(
+        trainer.ema,
+        validation_batches(plan, trainer.args.device),
+        OBJECTIVES[train.objective],
+        every=train.eval_every,
+        patience=train.patience,
+        keep=keep,
+        preview=None if preview is None or not train.preview else lambda m: preview(m, plan.tokenizer, train.preview),
+    )
+    validate.best = json.loads(recorded.read_text())["validation_loss"] if recorded.is_file() else math.inf
+    return validate
+
+
+__all__ = ["Plan", "build_trainer", "plan_run", "train", "validation_batches"]

@@ -1,0 +1,202 @@
+"""Train the teacher: a small causal language model (GPT-2 shape) that judges fluency, from scratch."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset, IterableDataset
+from transformers import GPT2Config, GPT2LMHeadModel, Trainer, TrainingArguments
+from transformers.trainer_utils import get_last_checkpoint
+
+from cdlm.data.batches import TokenBatches
+from cdlm.data.tokenizer import TextTokenizer
+from cdlm.files import write_folder
+
+log = logging.getLogger(__name__)
+
+IGNORED = -100
+"""Label that the cross-entropy skips: padding."""
+
+Batch = dict[str, Tensor]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TeacherRecipe:
+    """The network's shape and how it is trained; the defaults are those of the E2E teacher."""
+
+    layers: int = 5
+    width: int = 192
+    heads: int = 6
+    positions: int = 128
+    dropout: float = 0.1
+    steps: int = 6000
+    tokens_per_batch: int = 2048
+    learning_rate: float = 2e-3
+    warmup: int = 200
+    weight_decay: float = 0.1
+    evaluate_every: int = 500
+    seed: int = 0
+    bf16: bool = True
+    device: str | None = None
+    """`cpu`, or nothing for the accelerator that torch finds."""
+
+
+def train_teacher(
+    lines: Sequence[str],
+    valid: Sequence[str],
+    tokenizer: TextTokenizer,
+    out: str | Path,
+    recipe: TeacherRecipe = TeacherRecipe(),
+    *,
+    checkpoints: str | Path | None = None,
+) -> GPT2LMHeadModel:
+    """Fit a causal LM on `lines`, keep the step that is best on `valid`, save weights and tokenizer in `out`.
+
+    The same recipe and data give the same weights on one CPU thread. A run that was cut off goes on from
+    `checkpoints`, where a folder is given.
+    """
+    folder = Path(checkpoints) if checkpoints else Path(tempfile.mkdtemp(prefix="teacher-"))
+    train_ids = _fitting(_sequences(lines, tokenizer), recipe.positions)
+    valid_ids = _fitting(_sequences(valid, tokenizer), recipe.positions)
+    pad = tokenizer.pad_id
+    batches = TokenBatches([len(ids) for ids in train_ids], recipe.tokens_per_batch, recipe.steps, recipe.seed)
+    trainer = Trainer(
+        model_init=lambda: GPT2LMHeadModel(_config(recipe, tokenizer)),
+        args=_arguments(recipe, folder),
+        train_dataset=BucketStream(train_ids, batches, pad=pad),
+        eval_dataset=BucketList(valid_ids, recipe.tokens_per_batch, pad=pad),
+        data_collator=_only,
+        compute_loss_func=_per_token_loss,
+    )
+    trainer.train(resume_from_checkpoint=get_last_checkpoint(str(folder)) if folder.is_dir() else None)
+    log.info(
+        "teacher: best validation loss %.4f at %s",
+        trainer.state.best_metric or float("nan"),
+        trainer.state.best_model_checkpoint,
+    )
+    model = trainer.model
+    assert isinstance(model, GPT2LMHeadModel)
+    write_folder(Path(out), lambda part: _fill(part, model, tokenizer))
+    if checkpoints is None:
+        shutil.rmtree(folder)
+    return model
+
+
+def _config(recipe: TeacherRecipe, tokenizer: TextTokenizer) -> GPT2Config:
+    return GPT2Config(
+        vocab_size=len(tokenizer),
+        n_positions=recipe.positions,
+        n_embd=recipe.width,
+        n_layer=recipe.layers,
+        n_head=recipe.heads,
+        resid_pdrop=recipe.dropout,
+        embd_pdrop=recipe.dropout,
+        attn_pdrop=recipe.dropout,
+        bos_token_id=tokenizer.start_id,
+        eos_token_id=tokenizer.end_id,
+        pad_token_id=tokenizer.pad_id,
+        tie_word_embeddings=True,
+    )
+
+
+def _arguments(recipe: TeacherRecipe, folder: Path) -> TrainingArguments:
+    return TrainingArguments(
+        output_dir=str(folder),
+        max_steps=recipe.steps,
+        per_device_train_batch_size=1,
+        per_device_eval_batch_size=1,
+        learning_rate=recipe.learning_rate,
+        lr_scheduler_type="cosine",
+        warmup_steps=recipe.warmup,
+        weight_decay=recipe.weight_decay,
+        adam_beta2=0.98,
+        eval_strategy="steps",
+        eval_steps=recipe.evaluate_every,
+        save_steps=recipe.evaluate_every,
+        save_total_limit=2,
+        load_best_model_at_end=True,
+        metric_for_best_model="eval_loss",
+        prediction_loss_only=True,
+        logging_steps=recipe.evaluate_every,
+        report_to=[],
+        disable_tqdm=True,
+        remove_unused_columns=False,
+        dataloader_pin_memory=False,
+        seed=recipe.seed,
+        bf16=recipe.bf16,
+        use_cpu=recipe.device == "cpu",
+    )
+
+
+def _fill(folder: Path, model: GPT2LMHeadModel, tokenizer: TextTokenizer) -> None:
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def _sequences(lines: Sequence[str], tokenizer: TextTokenizer) -> list[list[int]]:
+    return [[tokenizer.start_id, *ids, tokenizer.end_id] for ids in tokenizer.encode_batch(list(lines))]
+
+
+def _fitting(sequences: list[list[int]], positions: int) -> list[list[int]]:
+    kept = [ids for ids in sequences if len(ids) <= positions]
+    if len(kept) < len(sequences):
+        log.warning("teacher: %d lines are longer than %d positions", len(sequences) - len(kept), positions)
+    if not kept:
+        raise ValueError(f"no line fits into {positions} positions; give a longer model or other lines")
+    return kept
+
+
+def _only(items: list[Batch]) -> Batch:
+    """A dataset's item is a whole batch already: batches have a number of tokens, not of texts."""
+    return items[0]
+
+
+def _per_token_loss(outputs: object, labels: Tensor, num_items_in_batch: Tensor | None = None) -> Tensor:
+    """Mean cross-entropy of each next token (END included, START is only the prefix)."""
+    logits: Tensor = outputs["logits"]  # type: ignore[index]
+    return torch.nn.functional.cross_entropy(
+        logits[:, :-1].flatten(0, 1).float(), labels[:, 1:].flatten(), ignore_index=IGNORED
+    )
+
+
+def _padded(rows: Sequence[list[int]], pad: int) -> Batch:
+    """Right padding needs no mask in a causal network: no real token looks at it."""
+    width = max(map(len, rows))
+    ids = torch.tensor([row + [pad] * (width - len(row)) for row in rows])
+    labels = torch.tensor([row + [IGNORED] * (width - len(row)) for row in rows])
+    return {"input_ids": ids, "labels": labels}
+
+
+class BucketList(Dataset[Batch]):
+    """Every sequence once, in padded batches of about `tokens` tokens."""
+
+    def __init__(self, sequences: Sequence[list[int]], tokens: int, *, pad: int) -> None:
+        runs = TokenBatches([len(ids) for ids in sequences], tokens, num_batches=0, seed=0).epoch(0)
+        self._rows = [[sequences[index] for _, index in run] for run in runs]
+        self._pad = pad
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: int) -> Batch:
+        return _padded(self._rows[index], self._pad)
+
+
+class BucketStream(IterableDataset[Batch]):
+    """Epoch after epoch of padded batches of like lengths; the order is a function of the seed alone."""
+
+    def __init__(self, sequences: Sequence[list[int]], batches: TokenBatches, *, pad: int) -> None:
+        self._sequences = sequences
+        self._batches = batches
+        self._pad = pad
+
+    def __iter__(self) -> Iterator[Batch]:
+        for run in self._batches:
+            yield _padded([self._sequences[index] for _, index in run], self._pad)
