@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 DEFAULT_BACKBONE: dict[str, Any] = {
     "model_type": "modernbert",
@@ -23,9 +23,16 @@ class ConfigError(ValueError):
 
 
 class Section(BaseModel):
-    """Unknown keys are errors; values are not coerced silently."""
+    """Unknown keys are errors; yes and no are not numbers, and no number is infinite."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _not_yes(cls, value: Any, info: ValidationInfo) -> Any:
+        if isinstance(value, bool) and cls.model_fields[str(info.field_name)].annotation is not bool:
+            raise ValueError(f"Input should not be {str(value).lower()}")
+        return value
 
 
 class ModelConfig(Section):
@@ -44,6 +51,12 @@ class ModelConfig(Section):
     attention_dropout: float = Field(0.0, ge=0, lt=1, description="slow on a CPU: a random number per pair of tokens")
     backbone: dict[str, Any] = Field(DEFAULT_BACKBONE, description="any transformers encoder taking inputs_embeds")
     backbone_init_from: str | None = Field(None, description="folder or Hub id whose encoder weights start the run")
+
+    @model_validator(mode="after")
+    def _rising(self) -> Self:
+        if self.min_noise >= self.max_noise:
+            raise ValueError(f"min_noise={self.min_noise} must be below max_noise={self.max_noise}")
+        return self
 
 
 class DataConfig(Section):
@@ -92,7 +105,7 @@ class TrainConfig(Section):
     log_every: int = Field(50, ge=1)
     preview: int = Field(2, ge=0, description="texts written at every evaluation")
     patience: int | None = Field(None, ge=1, description="stop after so many evaluations without a better validation loss")
-    device: str = "auto"
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     dtype: Literal["float32", "bfloat16"] = "bfloat16"
     seed: int = 0
 
@@ -127,14 +140,14 @@ def load_config(path: Path, overrides: list[str] | None = None) -> RunConfig:
     if not path.is_file():
         raise ConfigError(f"no config at {path}; see configs/ for examples")
     try:
-        raw = yaml.safe_load(_expand(path.read_text(encoding="utf-8")))
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not YAML: {error}") from None
     if not isinstance(raw, dict):
         raise ConfigError(f"{path} must hold sections such as data: and train:")
     for override in overrides or []:
         _override(raw, override)
-    return parse_config(raw)
+    return parse_config(_expand(raw))
 
 
 def parse_config(raw: dict[str, Any]) -> RunConfig:
@@ -154,12 +167,18 @@ def dump_config(config: RunConfig) -> str:
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 
-def _expand(text: str) -> str:
+def _expand(value: Any) -> Any:
     """``${NAME}`` from the environment, so that a config can name a corpus folder of any machine."""
-    missing = [name for name in re.findall(r"\$\{(\w+)\}", text) if name not in os.environ]
-    if missing:
-        raise ConfigError(f"the config uses ${{{missing[0]}}}; set it, such as: export {missing[0]}=path/to/data")
-    return re.sub(r"\$\{(\w+)\}", lambda found: os.environ[found[1]], text)
+    if isinstance(value, dict):
+        return {key: _expand(inside) for key, inside in value.items()}
+    return re.sub(r"\$\{(\w+)\}", _from_environment, value) if isinstance(value, str) else value
+
+
+def _from_environment(found: re.Match[str]) -> str:
+    name = found[1]
+    if name not in os.environ:
+        raise ConfigError(f"the config uses ${{{name}}}; set it, such as: export {name}=path/to/data")
+    return os.environ[name]
 
 
 def _override(raw: dict[str, Any], override: str) -> None:
@@ -169,10 +188,15 @@ def _override(raw: dict[str, Any], override: str) -> None:
     *parents, last = key.strip().split(".")
     place = raw
     for parent in parents:
-        place = place.setdefault(parent, {})
+        if place.get(parent) is None:
+            place[parent] = {}
+        place = place[parent]
         if not isinstance(place, dict):
             raise ConfigError(f"{key}: {parent} is a value, not a section")
-    place[last] = yaml.safe_load(value)
+    try:
+        place[last] = yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise ConfigError(f"{override!r}: {value!r} is not YAML; put quotes around a text") from None
 
 
 def _explain(error: Any) -> str:

@@ -25,13 +25,27 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def write_folder(path: Path, fill: Callable[[Path], None]) -> None:
-    """Replace the folder ``path`` by what ``fill`` writes; a kill leaves the old folder or the new one."""
+    """Replace the folder ``path`` by what ``fill`` writes; a kill leaves the old folder or the new one.
+
+    A kill between the two renames leaves the old one as ``.name.old``; the next call puts it back before it begins.
+
+    Raises:
+        NotADirectoryError: ``path`` is a file.
+    """
+    if path.exists() and not path.is_dir():
+        raise NotADirectoryError(f"{path} is a file, not a folder")
     beside, old = path.with_name(f".{path.name}.partial"), path.with_name(f".{path.name}.old")
+    if old.exists() and not path.exists():
+        old.rename(path)
     for stale in (beside, old):
         shutil.rmtree(stale, ignore_errors=True)
     beside.mkdir(parents=True)
-    fill(beside)
-    sync_tree(beside)
+    try:
+        fill(beside)
+        sync_tree(beside)
+    except BaseException:
+        shutil.rmtree(beside, ignore_errors=True)
+        raise
     if path.exists():
         path.rename(old)
     beside.rename(path)

@@ -55,7 +55,7 @@ def _download(name: str) -> Path:
 
     try:
         return Path(snapshot_download(name, allow_patterns=["*.json", "*.safetensors", "*.md"]))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
         raise ModelNotFound(f"{name!r} is no folder here and the Hub did not give it out: {error}") from None
 
 
@@ -75,22 +75,26 @@ def load_model(folder: Path) -> "DiffusionLM":
     Raises:
         ModelNotFound: the config or the weights cannot be read or do not fit each other.
     """
+    from huggingface_hub.errors import StrictDataclassError  # noqa: PLC0415
     from safetensors import SafetensorError  # noqa: PLC0415
 
     from cdlm.diffusion.configuration import DiffusionLMConfig  # noqa: PLC0415
     from cdlm.diffusion.model import DiffusionLM  # noqa: PLC0415
     from cdlm.quiet import quiet_transformers  # noqa: PLC0415
 
+    unusable = (SafetensorError, StrictDataclassError, OSError, ValueError, RuntimeError, LookupError, TypeError)
     try:
         config = DiffusionLMConfig.from_pretrained(folder)
         with quiet_transformers():
             model, info = DiffusionLM.from_pretrained(
                 folder, config=config, dtype="float32", use_safetensors=True, output_loading_info=True
             )
-    except (SafetensorError, OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
+    except (*unusable, AttributeError, ArithmeticError, AssertionError) as error:
         raise ModelNotFound(f"{folder} cannot be loaded, it is incomplete or damaged: {error}") from None
-    if info["missing_keys"] or info["mismatched_keys"]:
-        raise ModelNotFound(f"{folder}/{WEIGHTS} lacks {sorted(info['missing_keys'])[:3]}: it is not the model of its config")
+    strangers = {"lacks": info["missing_keys"], "also has": info["unexpected_keys"], "misfits": info["mismatched_keys"]}
+    for what, keys in strangers.items():
+        if keys:
+            raise ModelNotFound(f"{folder}/{WEIGHTS} {what} {sorted(map(str, keys))[:3]}: it is not the model of its config")
     loaded: DiffusionLM = model.eval()
     return loaded
 
@@ -103,7 +107,13 @@ def save_model(
     dtype: str = "bfloat16",
     lengths: "LengthModel | None" = None,
 ) -> None:
-    """Write a model folder in one step: weights in ``dtype``, buffers of the clock in fp32, config, tokenizer, length head."""
+    """Write a model folder in one step: weights in ``dtype``, buffers of the clock in fp32, config, tokenizer, length head.
+
+    Raises:
+        ValueError: ``folder`` holds something else, which would be lost.
+    """
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / CONFIG).is_file():
+        raise ValueError(f"{folder} holds other files; give a new folder, or one that holds a model to be replaced")
 
     def fill(beside: Path) -> None:
         fill_model_folder(model, tokenizer, beside, dtype=dtype)

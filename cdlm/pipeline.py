@@ -179,6 +179,10 @@ class Pipeline:
         for frame in self._writer.frames([row], [index], controllers, settings, seed):
             yield self._text_frame(frame, row)
 
+    def plan(self, controllers: Sequence[Controller]) -> Layout:
+        """What the wishes leave open: context, gaps and lengths, before anything is drawn."""
+        return self._writer.plan(controllers, np.random.default_rng(0))
+
     def _text_frame(self, frame: Frame, row: Any) -> TextFrame:
         from cdlm.control.layout import render  # noqa: PLC0415
 

@@ -50,14 +50,19 @@ class Writer:
         """
         rng = generator(seed, key, 0, Stream.LAYOUT)
         room = self.model.config.max_length - 2
-        layout = free_layout(room)
-        for wish in controllers:
-            layout = wish.plan(layout, self.tokenizer, rng)
+        layout = self.plan(controllers, rng)
         pieces = np.array(self.model.config.piece_counts or [0, 1], dtype=float)
         row = lay_out(layout, draw_sizes(layout, self.gap_weights(layout), rng), pieces, rng)
         if len(row.ids) > room:
             raise WishError(f"the text needs {len(row.ids)} positions, this model has {room}; shorten the template or the gaps")
         return row
+
+    def plan(self, controllers: Sequence[Controller], rng: np.random.Generator) -> Layout:
+        """Narrow an empty text by every wish; templates first, for the others count what they leave."""
+        layout = free_layout(self.model.config.max_length - 2)
+        for wish in sorted(controllers, key=lambda w: w.name != "infill"):
+            layout = wish.plan(layout, self.tokenizer, rng)
+        return layout
 
     def canvas(self, rows: Sequence[Row], controllers: Sequence[Controller]) -> Canvas:
         """Rows of one length as a canvas with every wish's hard part on it.

@@ -15,7 +15,13 @@ import pytest
 from hypothesis import settings
 from jaxtyping import install_import_hook
 
-CHECKED = ["cdlm.diffusion", "cdlm.sampling", "cdlm.control.canvas", "cdlm.control.estimate"]
+CHECKED = [
+    "cdlm.diffusion",
+    "cdlm.sampling.randomness",
+    "cdlm.sampling.samplers",
+    "cdlm.control.canvas",
+    "cdlm.control.estimate",
+]
 """Modules whose annotations, shapes included, are checked at run time in every test; CDLM_CHECK_SHAPES=0 switches that off."""
 CHECKER = "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"  # an int may stand for a float
 

@@ -25,7 +25,7 @@ class CorpusError(ValueError):
 
 @dataclass(frozen=True)
 class Corpus:
-    """Training and validation lines; ``fingerprint`` changes when a line does."""
+    """Training and validation lines; ``fingerprint`` changes when a line does; ``dropped`` counts the duplicates left out."""
 
     train: tuple[str, ...]
     validation: tuple[str, ...]
@@ -48,10 +48,11 @@ def load_corpus(
     """
     lines = read_lines(train, text_column)
     kept = list(dict.fromkeys(lines)) if drop_duplicates else lines
+    dropped = len(lines) - len(kept)
     held = read_lines(validation, text_column) if validation else []
     if not validation:
         kept, held = _hold_out(kept, seed)
-    return Corpus(tuple(kept), tuple(held), fingerprint(kept, held), len(lines) - len(kept))
+    return Corpus(tuple(kept), tuple(held), fingerprint(kept, held), dropped)
 
 
 def read_lines(source: str, text_column: str = "text") -> list[str]:
@@ -83,20 +84,20 @@ def fingerprint(*splits: Sequence[str]) -> str:
 def _files(source: str) -> list[Path]:
     path = Path(source).expanduser()
     if path.is_dir():
-        return sorted(p for p in path.rglob("*") if p.suffix in _LOADERS)
+        return sorted(p for p in path.rglob("*") if p.suffix.lower() in _LOADERS and p.is_file())
     if path.is_file():
         return [path]
-    return [Path(p) for p in sorted(glob(str(path)))]
+    return [Path(p) for p in sorted(glob(str(path), recursive=True)) if Path(p).is_file()]
 
 
 def _read_file(file: Path, text_column: str) -> list[str]:
     if file.stat().st_size == 0:
         raise CorpusError(f"{file} is empty")
     with file.open("rb") as handle:
-        binary = b"\0" in handle.read(65536) and file.suffix != ".parquet"
+        binary = b"\0" in handle.read(65536) and file.suffix.lower() != ".parquet"
     if binary:
         raise CorpusError(f"{file} is not text; give a text, csv, tsv, jsonl or parquet file")
-    loader = _LOADERS.get(file.suffix)
+    loader = _LOADERS.get(file.suffix.lower())
     if loader is None:
         raise CorpusError(f"{file}: unknown ending {file.suffix!r}; known: {', '.join(_LOADERS)}")
     return _load(loader, file, text_column)
@@ -107,7 +108,7 @@ def _load(loader: str, file: Path, text_column: str) -> list[str]:
 
     if loader == "text":  # datasets would split on exotic line separators inside a line
         return _decode(file).split("\n")
-    options = {"sep": "\t"} if file.suffix == ".tsv" else {}
+    options = {"sep": "\t"} if file.suffix.lower() == ".tsv" else {}
     try:
         table = datasets.Dataset.from_csv(str(file), **options) if loader == "csv" else _table(loader, file)
     except (datasets.exceptions.DatasetGenerationError, ValueError, OSError) as error:
@@ -129,7 +130,7 @@ def _decode(file: Path) -> str:
 
 
 def _read_hub(source: str, text_column: str) -> list[str]:
-    if "/" not in source or source.startswith((".", "/")) or source.endswith(tuple(_LOADERS)):
+    if "/" not in source or source.startswith((".", "/", "~")) or source.endswith(tuple(_LOADERS)):
         raise CorpusError(f"no corpus at {source}")
     import datasets  # noqa: PLC0415
 

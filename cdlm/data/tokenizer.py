@@ -60,9 +60,8 @@ class TextTokenizer:
         self._backend = backend
         self._model = backend.model
         self.kind: Kind = "bpe" if isinstance(self._model, BPE) else "word"
-        ids = backend.get_vocab()
-        self._tokens = sorted(ids, key=ids.__getitem__)
-        self._ids = ids
+        self._ids = backend.get_vocab()
+        self._tokens = sorted(self._ids, key=self._ids.__getitem__)
         if tuple(self._tokens[: len(SPECIALS)]) != SPECIALS:
             raise ValueError(f"a vocabulary begins with {', '.join(SPECIALS)}, this one with {self._tokens[:4]}")
         self.starts_word = np.array([not self._continues(token) for token in self._tokens])
@@ -87,12 +86,9 @@ class TextTokenizer:
 
     def spans(self, text: str) -> list[WordSpan]:
         """The words with their places in the text as it was given, and their ids."""
-        normalizer, splits = self._backend.normalizer, self._backend.pre_tokenizer
-        return [self._span(*span) for span in spans_under(normalizer, splits, text)]
-
-    def _span(self, text: str, start: int, end: int) -> WordSpan:
-        ids = self._spell(text)
-        return WordSpan(text, start, end, ids, self.unk_id not in ids)
+        found = spans_under(self._backend.normalizer, self._backend.pre_tokenizer, text)
+        spelled = ((span, self._spell(span.text)) for span in found)
+        return [WordSpan(*span, ids, self.unk_id not in ids) for span, ids in spelled]
 
     def _spell(self, word: str) -> tuple[int, ...]:
         return tuple(token.id for token in self._model.tokenize(word))
@@ -105,10 +101,10 @@ class TextTokenizer:
         """The words the ids spell, without specials; a continuation with nothing before it begins a word."""
         words: list[str] = []
         for token in (self._tokens[int(id_)] for id_ in ids if int(id_) >= len(SPECIALS)):
-            if self._continues(token):
-                before = words.pop() if words else ""
-                token = before + token.removeprefix(CONTINUES)
-            words.append(token)
+            if words and self._continues(token):
+                words[-1] += token.removeprefix(CONTINUES)
+            else:
+                words.append(token.removeprefix(CONTINUES))
         return words
 
     def count_words(self, ids: Iterable[int]) -> int:
@@ -239,13 +235,11 @@ def _pair_trainer(lines: Iterable[str], size: int) -> Trainer:
 
 def _without_added(backend: Tokenizer) -> Tokenizer:
     """The same tokenizer, the specials in the vocabulary only: added tokens would be found in typed text."""
-    state = json.loads(backend.to_str())
-    return Tokenizer.from_str(json.dumps(state | {"added_tokens": []}))
+    return Tokenizer.from_str(json.dumps(json.loads(backend.to_str()) | {"added_tokens": []}))
 
 
-def _rules(backend: Tokenizer) -> tuple[Any, Any]:
-    state = json.loads(backend.to_str())
-    return state["normalizer"], state["pre_tokenizer"]
+def _rules(backend: Tokenizer) -> list[Any]:
+    return [json.loads(backend.to_str())[part] for part in ("normalizer", "pre_tokenizer")]
 
 
 def _paths(edges: dict[int, list[Piece]], start: int, end: int) -> Iterator[tuple[int, ...]]:

@@ -1,12 +1,15 @@
 """The denoiser: input features, any transformers encoder, nothing about noise schedules or vocabularies."""
 
+import difflib
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 from jaxtyping import Float, Int
+from safetensors import SafetensorError
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
+from transformers import CONFIG_MAPPING, AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
 
 from cdlm.diffusion.configuration import DiffusionLMConfig
 from cdlm.types import Clocks, Hidden, Latent, Mask
@@ -17,17 +20,34 @@ _ATTENTION_DROPOUT_NAMES = ("attention_probs_dropout_prob", "attention_dropout")
 
 
 def backbone_config(config: DiffusionLMConfig) -> PreTrainedConfig:
-    """The encoder's own configuration: no vocabulary, every dropout as configured, full attention in every layer."""
+    """The encoder's own configuration: no vocabulary, every dropout as configured, full attention in every layer.
+
+    Raises:
+        ValueError: an unknown ``model_type`` or setting (the nearest is named), or fewer positions than ``max_length``.
+    """
     settings: dict[str, Any] = {**(config.backbone or {}), "vocab_size": 1, "pad_token_id": 0}
     settings |= dict.fromkeys(("bos_token_id", "eos_token_id", "cls_token_id", "sep_token_id"))
     model_type = settings.pop("model_type")
     if model_type == "modernbert":
         settings.setdefault("layer_types", ["full_attention"] * settings["num_hidden_layers"])
+    if model_type not in CONFIG_MAPPING:
+        raise ValueError(f"backbone.model_type={model_type!r} is unknown to transformers{_nearest(model_type, CONFIG_MAPPING)}")
+    known = {*AutoConfig.for_model(model_type).to_dict(), *CONFIG_MAPPING[model_type].attribute_map}
+    for name in settings.keys() - known:
+        raise ValueError(f"backbone.{name} is no setting of {model_type}{_nearest(name, known)}")
     built = AutoConfig.for_model(model_type, **settings)
+    positions = getattr(built, "max_position_embeddings", None)
+    if positions and positions < config.max_length:
+        raise ValueError(f"max_length={config.max_length} needs backbone.max_position_embeddings as large, not {positions}")
     for names, rate in ((_DROPOUT_NAMES, config.dropout), (_ATTENTION_DROPOUT_NAMES, config.attention_dropout)):
         for name in filter(built.__dict__.__contains__, names):
             setattr(built, name, rate)
     return built
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f": did you mean {near[0]}?" if near else ""
 
 
 def build_backbone(config: DiffusionLMConfig) -> PreTrainedModel:
@@ -45,36 +65,43 @@ def build_backbone(config: DiffusionLMConfig) -> PreTrainedModel:
 
 
 def load_backbone_weights(backbone: PreTrainedModel, folder: str) -> list[str]:
-    """Copy pretrained weights of the same shape into ``backbone``; returns the names that were taken.
+    """Copy pretrained weights into every tensor of ``backbone``; returns their names.
 
     Raises:
-        ValueError: nothing fits, so the run would start from scratch without saying so.
+        ValueError: no encoder there, or one that lacks a tensor, so that a part would start from scratch without saying so.
     """
-    source = AutoModel.from_pretrained(folder).state_dict()
+    try:
+        source, info = AutoModel.from_pretrained(folder, use_safetensors=True, dtype=torch.float32, output_loading_info=True)
+    except (OSError, SafetensorError) as error:
+        raise ValueError(f"backbone_init_from={folder!r} holds no encoder in safetensors: {error}") from None
+    found = {k: v for k, v in source.state_dict().items() if k not in info["missing_keys"]}
     own = backbone.state_dict()
-    taken = {name: value for name, value in source.items() if name in own and own[name].shape == value.shape}
-    if not taken:
-        raise ValueError(f"backbone_init_from={folder!r}: no tensor fits this backbone; use its model_type and sizes")
-    backbone.load_state_dict({**own, **taken})
-    return sorted(taken)
+    missing = sorted(name for name, value in own.items() if name not in found or found[name].shape != value.shape)
+    if missing:
+        raise ValueError(
+            f"backbone_init_from={folder!r} has no {missing[0]} of this shape ({len(missing)} of {len(own)} tensors do not "
+            "fit); give model.backbone its model_type and sizes"
+        )
+    backbone.load_state_dict({name: found[name] for name in own})
+    return sorted(own)
 
 
 class ClockFeatures(nn.Module):
     """Sinusoids of the log-noise, and a learned flag for a clean position (clock 0)."""
 
-    frequencies: Tensor
-
     def __init__(self, hidden_size: int) -> None:
         super().__init__()
         self.project = nn.Linear(2 * CLOCK_FREQUENCIES, hidden_size)
         self.clean = nn.Parameter(torch.zeros(hidden_size))
-        spread = torch.exp(torch.linspace(math.log(0.1), math.log(8.0), CLOCK_FREQUENCIES))
-        self.register_buffer("frequencies", spread, persistent=False)
 
     def forward(self, log_noise: Clocks) -> Hidden:
         clean = torch.isinf(log_noise)
-        phase = log_noise.clamp(-4, 4)[..., None] * self.frequencies
-        return torch.where(clean[..., None], self.clean, self.project(torch.cat([phase.sin(), phase.cos()], -1)))
+        # Made anew at every call: a buffer that is not saved is left uninitialised by ``from_pretrained``.
+        low, high = math.log(0.1), math.log(8.0)
+        frequencies = torch.exp(torch.linspace(low, high, CLOCK_FREQUENCIES, device=log_noise.device, dtype=torch.float32))
+        phase = log_noise.clamp(-4, 4)[..., None] * frequencies
+        waves = torch.cat([phase.sin(), phase.cos()], -1).to(self.clean.dtype)
+        return torch.where(clean[..., None], self.clean, self.project(waves))
 
 
 class Denoiser(nn.Module):
@@ -86,7 +113,8 @@ class Denoiser(nn.Module):
     def __init__(self, config: DiffusionLMConfig) -> None:
         super().__init__()
         self.backbone = build_backbone(config)
-        hidden = self.backbone.config.hidden_size
+        # Some encoders (ELECTRA, ALBERT) widen narrower embeddings themselves.
+        hidden = getattr(self.backbone.config, "embedding_size", self.backbone.config.hidden_size)
         self.latent = nn.Linear(config.embedding_dim, hidden)
         self.previous = nn.Linear(config.embedding_dim, hidden, bias=False)
         self.clock = ClockFeatures(hidden)
@@ -104,11 +132,12 @@ class Denoiser(nn.Module):
         segment: Int[Tensor, "batch length"] | None,
         mask: Mask | None,
     ) -> Float[Tensor, "batch length hidden"]:
-        features = self.latent(z) + self.clock(log_noise)
+        kind = self.latent.weight.dtype
+        features = self.latent(z.to(kind)) + self.clock(log_noise)
         features = features + self.left(left.clamp(max=self.left.num_embeddings - 1))
         features = features + self.right(right.clamp(max=self.right.num_embeddings - 1))
         features = features + (self.segment.weight[0] if segment is None else self.segment(segment))
         if self_cond is not None:
-            features = features + self.previous(self_cond)
+            features = features + self.previous(self_cond.to(kind))
         states: Tensor = self.backbone(inputs_embeds=features, attention_mask=mask).last_hidden_state
         return states

@@ -36,6 +36,7 @@ class DiffusionLM(PreTrainedModel):
     config_class = DiffusionLMConfig
     base_model_prefix = "cdlm"
     main_input_name = "z"
+    _keep_in_fp32_modules_strict = ("schedule",)
 
     def __init__(self, config: DiffusionLMConfig) -> None:
         super().__init__(config)
@@ -112,7 +113,11 @@ class DiffusionLM(PreTrainedModel):
         """log N(z | alpha E_w, sigma) up to a constant of the position; rows of one length need no norm term."""
         precision = (noise.alpha / noise.sigma.clamp(min=1e-3) ** 2).clamp(max=_MAX_PRECISION)
         with torch.autocast(z.device.type, enabled=False):
-            return (precision[..., None] * z.float()) @ self.embedding.table().T
+            table = self.embedding.table()
+            fit = (precision[..., None] * z.float()) @ table.T
+            if self.config.normalise_embeddings:
+                return fit
+            return fit - (precision * noise.alpha)[..., None] / 2 * table.pow(2).sum(-1)
 
     def round(self, x0: Latent) -> Logits:
         """Diffusion-LM's rounding head: logits of a token given a free vector, tied to the table."""

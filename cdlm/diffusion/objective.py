@@ -19,7 +19,7 @@ from cdlm.types import Clocks, Latent, Mask, Tokens
 class NoisedBatch:
     """One training batch.
 
-    ``tokens``; ``t`` clocks; ``eps`` the noise; ``lag`` how much higher the clocks of the previous estimate were, negative
+    ``tokens``; ``t`` clocks; ``eps`` the noise; ``eps_previous`` the further noise of the previous estimate; ``lag`` how much higher the clocks of the previous estimate were, negative
     for an example without one; ``uniform`` which examples have one clock throughout; ``mask`` False on batch padding;
     ``left``, ``right``, ``segment`` as in the model.
     """
@@ -27,6 +27,7 @@ class NoisedBatch:
     tokens: Tokens
     t: Clocks
     eps: Latent
+    eps_previous: Latent
     lag: Float[Tensor, " batch"]
     uniform: Bool[Tensor, " batch"]
     left: Int[Tensor, "batch length"]
@@ -64,27 +65,36 @@ class Loss:
 Objective = Callable[[DiffusionLM, NoisedBatch], Loss]
 
 
-def previous_estimate(model: DiffusionLM, batch: NoisedBatch, x0: Latent) -> Latent | None:
+def previous_estimate(model: DiffusionLM, batch: NoisedBatch, z: Latent) -> Latent | None:
     """Self-conditioning (Chen et al. 2022): a first estimate without gradient, for the examples that drew one.
 
-    It is made at clocks ``t + lag`` with the same noise, as a sampler that takes steps of that size would have made it, so
-    that few-step sampling does not trust it too much (FastDiSS).
+    It is made at clocks ``t + lag``, as a sampler that takes steps of that size would have made it, so that few-step
+    sampling does not trust it too much (FastDiSS). The noisier latent is drawn from ``z`` itself, q(z_s | z_t) for s > t:
+    any other coupling (the same ``eps``, say) would tell the network more about x0 than ``z`` does.
     """
     chosen = batch.lag >= 0
     if not chosen.any():
         return None
     rows = batch.rows(chosen)
-    t = torch.where(rows.t > 0, (rows.t + rows.lag[:, None]).clamp(max=1.0), 0.0)
+    s = torch.where(rows.t > 0, (rows.t + rows.lag[:, None]).clamp(max=1.0), 0.0)
     with torch.no_grad():
-        first = model(model.diffuse(x0[chosen].detach(), t, rows.eps), t, None, **rows.features).x0
-    previous = torch.zeros_like(x0)
+        first = model(noised_further(model, z[chosen].detach(), rows.t, s, rows.eps_previous), s, None, **rows.features).x0
+    previous = torch.zeros_like(z)
     previous[chosen] = first.to(previous.dtype)
     return previous
 
 
+def noised_further(model: DiffusionLM, z: Latent, t: Clocks, s: Clocks, eps: Latent) -> Latent:
+    """q(z_s | z_t) of the variance-preserving diffusion, s >= t."""
+    now, then = model.noise(t), model.noise(s)
+    ratio = then.alpha / now.alpha
+    added = (then.sigma**2 - (ratio * now.sigma) ** 2).clamp(min=0).sqrt()
+    return ratio[..., None] * z + added[..., None] * eps
+
+
 def _denoise(model: DiffusionLM, batch: NoisedBatch, x0: Latent) -> tuple[Latent, Denoised]:
     z = model.diffuse(x0, batch.t, batch.eps)
-    return z, model(z, batch.t, previous_estimate(model, batch, x0), **batch.features)
+    return z, model(z, batch.t, previous_estimate(model, batch, z), **batch.features)
 
 
 def _nll(out: Denoised, tokens: Tokens) -> Clocks:

@@ -6,7 +6,9 @@ Every schedule is variance preserving, ``z = alpha x0 + sigma eps`` with ``alpha
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Self
 
 import torch
 from jaxtyping import Float
@@ -34,6 +36,14 @@ class NoiseSchedule(nn.Module, ABC):
     @abstractmethod
     def clock(self, log_noise: Array) -> Array:
         """The inverse of :meth:`log_noise`, clamped to [0, 1]."""
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """Buffers follow the model to another device but stay fp32 when it is cast."""
+        kept = {name: buffer for name, buffer in self._buffers.items() if buffer is not None}
+        super()._apply(fn, recurse)
+        for name, value in kept.items():
+            self._buffers[name] = value.to(self._buffers[name].device)  # type: ignore[union-attr]
+        return self
 
     def forward(self, t: Array) -> Noise:
         """Scales at clocks ``t``, in fp32 whatever the dtype of ``t`` (noise levels do not survive bf16)."""
@@ -117,9 +127,9 @@ class LearnedSchedule(NoiseSchedule):
     def __init__(self, min_noise: float = 0.5, max_noise: float = 25.0, bins: int = 64) -> None:
         super().__init__()
         self.low, self.high, self.bins = math.log(min_noise), math.log(max_noise), bins
-        self.register_buffer("knots", torch.linspace(self.low, self.high, bins + 1))
-        self.register_buffer("loss_sum", torch.zeros(bins))
-        self.register_buffer("loss_count", torch.zeros(bins))
+        self.register_buffer("knots", torch.linspace(self.low, self.high, bins + 1, dtype=torch.float32))
+        self.register_buffer("loss_sum", torch.zeros(bins, dtype=torch.float32))
+        self.register_buffer("loss_count", torch.zeros(bins, dtype=torch.float32))
 
     def log_noise(self, t: Array) -> Array:
         place = t.clamp(0, 1) * self.bins

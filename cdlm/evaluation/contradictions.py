@@ -128,7 +128,7 @@ class ValueLexicon:
         """For each field the different values that the text names."""
         text = " ".join(words).lower()
         masked = self.places.sub("@", text).replace("british pound", "pound")
-        affirmed = re.sub(rf"\b{_NOT} (?:too |very |so |overly |that )?(?=\w)", "@not ", masked)
+        affirmed = _DENIED.sub("@", masked)
         named = {"name": frozenset(v for v, pattern in self.names.items() if pattern.search(text))}
         for field, wordings in self.fields.items():
             named[field] = frozenset(v for v, pattern in wordings.items() if pattern.search(affirmed))
@@ -155,6 +155,7 @@ def contradictions_by_field(texts: Sequence[Sequence[str]], lexicon: ValueLexico
     return {field: sum(field in fields for fields in found) / len(texts) for field in FIELDS}
 
 
+_DENIED = re.compile(rf"\b{_NOT} (?:too |very |so |overly |that )?\w+")
 _NEGATED = re.compile(rf"\b{_NOT}(?: -)?(?: (?!and\b|but\b|only\b|just\b)\w+){{0,4}}?(?: -)? {_FRIENDLY}")
 _AGAINST = re.compile(
     r"\badults? only\b|\bno (?:kids|children|families)\b"

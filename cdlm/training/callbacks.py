@@ -4,6 +4,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -11,16 +12,32 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from cdlm.diffusion.model import DiffusionLM
 from cdlm.diffusion.objective import NoisedBatch, Objective
+from cdlm.diffusion.schedule import NoiseSchedule
 from cdlm.training.ema import Ema
 
 logger = logging.getLogger(__name__)
 
 
+def at_fixed_noise(schedule: NoiseSchedule, batch: NoisedBatch) -> NoisedBatch:
+    """The batch with each clock read as a share of the way, in log-noise, from the schedule's lowest noise to its highest.
+
+    A learned schedule moves while it is trained, so a clock means another noise at every step; a share of the way does not.
+    """
+    low, high = schedule.log_noise(torch.tensor([0.0, 1.0], device=batch.t.device))
+    t = schedule.clock(torch.lerp(low, high, batch.t)).clamp(min=1e-6)
+    return replace(batch, t=torch.where(batch.t > 0, t, 0.0))
+
+
 @torch.no_grad()
-def validation_loss(model: DiffusionLM, batches: Sequence[NoisedBatch], objective: Objective) -> float:
-    """Mean loss per noised token over batches whose noise was drawn once, so that two figures compare exactly."""
-    losses = [objective(model, batch) for batch in batches]
-    return float(sum(x.total for x in losses) / sum(x.count for x in losses))
+def validation_loss(model: DiffusionLM, batches: Sequence[NoisedBatch], objective: Objective) -> dict[str, float]:
+    """Mean loss and mean cross-entropy per noised token at noise that is the same at every step of a run."""
+    fixed = [at_fixed_noise(model.schedule, batch) for batch in batches]
+    losses = [(objective(model, batch), batch.counted) for batch in fixed]
+    count = sum(int(loss.count) for loss, _ in losses)
+    return {
+        "validation_loss": sum(float(loss.total) for loss, _ in losses) / count,
+        "cross_entropy": sum(float(loss.nll[counted].sum()) for loss, counted in losses) / count,
+    }
 
 
 @torch.no_grad()
@@ -36,7 +53,10 @@ def clean_accuracy(model: DiffusionLM, batches: Sequence[NoisedBatch], t: float 
 
 
 class Validate(TrainerCallback):
-    """Scores the EMA weights every ``every`` steps, hands the best to ``keep``, stops after ``patience`` without a better one."""
+    """Scores the EMA weights every ``every`` steps, hands the best to ``keep``, stops after ``patience`` without a better one.
+
+    What was best and how long ago is read from the run's own history, so a resumed run decides as an uninterrupted one.
+    """
 
     def __init__(
         self,
@@ -47,11 +67,18 @@ class Validate(TrainerCallback):
         every: int,
         patience: int | None,
         keep: Callable[[DiffusionLM, dict[str, float]], None],
+        log: Callable[[dict[str, float]], None],
         preview: Callable[[DiffusionLM], list[str]] | None = None,
     ) -> None:
         self.ema, self.batches, self.objective = ema, batches, objective
-        self.every, self.patience, self.keep, self.preview = every, patience, keep, preview
+        self.every, self.patience, self.keep, self.log, self.preview = every, patience, keep, log, preview
         self.best, self.misses = math.inf, 0
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        self.best, self.misses = math.inf, 0
+        for entry in state.log_history:
+            if "validation_loss" in entry:
+                self._is_better(float(entry["validation_loss"]))
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model: Any = None, **kwargs: Any
@@ -60,20 +87,30 @@ class Validate(TrainerCallback):
             return
         with self.ema.applied(model):
             figures = self._figures(model, state.global_step)
-            if figures["validation_loss"] < self.best:
-                self.best, self.misses = figures["validation_loss"], 0
+            if self._is_better(figures["validation_loss"]):
                 self.keep(model, figures)
-            else:
-                self.misses += 1
             for text in self.preview(model) if self.preview else []:
                 logger.info("preview: %s", text)
-        state.log_history.append({"step": state.global_step, **figures})
+        self.log(figures)
         control.should_training_stop |= self.patience is not None and self.misses >= self.patience
+
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model: Any = None, **kwargs: Any
+    ) -> None:
+        """A run that was ended before its first evaluation still leaves a model."""
+        if self.best == math.inf and state.global_step:
+            with self.ema.applied(model):
+                self.keep(model, self._figures(model, state.global_step))
+
+    def _is_better(self, loss: float) -> bool:
+        better = loss < self.best
+        self.best, self.misses = (loss, 0) if better else (self.best, self.misses + 1)
+        return better
 
     def _figures(self, model: DiffusionLM, step: int) -> dict[str, float]:
         figures = {
             "step": step,
-            "validation_loss": validation_loss(model, self.batches, self.objective),
+            **validation_loss(model, self.batches, self.objective),
             "clean_accuracy": clean_accuracy(model, self.batches),
             "mean_cosine": model.embedding.mean_cosine(),
         }

@@ -31,7 +31,8 @@ def load_optimizer(optimizer: torch.optim.Optimizer, scheduler: Any, folder: Pat
         slots.setdefault(int(index), {})[key] = value
     plain = json.loads((folder / RUN_STATE).read_text())
     optimizer.load_state_dict({"state": slots, "param_groups": plain["groups"]})
-    scheduler.load_state_dict(plain["scheduler"])
+    # LambdaLR insists on a state for its functions, which have none.
+    scheduler.load_state_dict({**plain["scheduler"], "lr_lambdas": [None] * len(plain["scheduler"]["base_lrs"])})
 
 
 def save_random(folder: Path, rank: int = 0) -> None:

@@ -86,18 +86,19 @@ class Noising:
     seed: int = 0
 
     def example(self, ids: Sequence[int], epoch: int, index: int) -> dict[str, np.ndarray]:
-        """tokens, t, eps, lag, uniform, left and right of one text, as arrays over its positions."""
+        """tokens, t, eps, eps_previous, lag, uniform, left and right of one text, as arrays over its positions."""
         rng = np.random.default_rng((self.seed, epoch, index))
         tokens, left, right, clean = self._canvas(np.array([START, *ids, END]), rng)
         words = np.flatnonzero(~clean)
-        t = np.zeros(len(tokens))
+        t, shape = np.zeros(len(tokens)), (len(tokens), self.dim)
         kind, t[words] = self.clocks.draw(len(words), rng)
         return {
             "tokens": tokens,
             "left": left,
             "right": right,
             "t": t.astype(np.float32),
-            "eps": rng.standard_normal((len(tokens), self.dim), dtype=np.float32),
+            "eps": rng.standard_normal(shape, dtype=np.float32),
+            "eps_previous": rng.standard_normal(shape, dtype=np.float32),
             "lag": np.float32(self._draw_lag(rng)),
             "uniform": np.bool_(kind == "uniform"),
         }
@@ -142,7 +143,7 @@ def collate(examples: Sequence[dict[str, np.ndarray]]) -> NoisedBatch:
     longest = max(len(e["tokens"]) for e in examples)
     stacked: dict[str, Tensor | None] = {
         name: torch.from_numpy(np.stack([_pad(e[name], longest) for e in examples]))
-        for name in ("tokens", "t", "eps", "left", "right")
+        for name in ("tokens", "t", "eps", "eps_previous", "left", "right")
     }
     lengths = torch.tensor([len(e["tokens"]) for e in examples])
     mask = torch.arange(longest) < lengths[:, None]

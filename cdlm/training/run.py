@@ -2,21 +2,22 @@
 
 import json
 import logging
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+import yaml
 from transformers import TrainerCallback, TrainingArguments
 
-from cdlm.config import RunConfig, dump_config
+from cdlm.config import ConfigError, RunConfig, dump_config, parse_config
 from cdlm.data.batches import TokenBatches
 from cdlm.data.corpus import Corpus, CorpusError, load_corpus
 from cdlm.data.tokenizer import TextTokenizer, build_tokenizer
 from cdlm.diffusion.configuration import DiffusionLMConfig
-from cdlm.diffusion.denoiser import load_backbone_weights
+from cdlm.diffusion.denoiser import backbone_config, load_backbone_weights
 from cdlm.diffusion.model import DiffusionLM
 from cdlm.diffusion.objective import OBJECTIVES, NoisedBatch
 from cdlm.files import write_folder, write_json, write_text
@@ -73,7 +74,10 @@ def plan_run(config: RunConfig) -> Plan:
     held_out = [t for t in tokenizer.encode_batch(list(corpus.validation)) if t]
     if not texts or not held_out:
         raise CorpusError(f"{data.train}: no line holds a word")
-    return Plan(config, corpus, tokenizer, texts, held_out, _model_config(config, tokenizer, texts))
+    model = _model_config(config, tokenizer, texts)
+    backbone_config(model)  # refuses a wrong setting before anything is written
+    _on_cpu(config.train.device)
+    return Plan(config, corpus, tokenizer, texts, held_out, model)
 
 
 def _tokenizer(config: RunConfig, corpus: Corpus) -> TextTokenizer:
@@ -137,17 +141,39 @@ def _claim(plan: Plan, out: Path, resume: bool) -> Path | None:
     """Write what the run is, or check that the folder holds the same run; the checkpoint to go on from."""
     identity = {"data_fingerprint": plan.corpus.fingerprint, "tokenizer_fingerprint": plan.tokenizer.fingerprint}
     recorded, settings = out / "data.json", out / "config.yaml"
-    checkpoints = complete_checkpoints(out) if out.is_dir() else []
-    if checkpoints and not resume:
+    checkpoints = complete_checkpoints(out)
+    started = recorded.is_file() and settings.is_file() and (bool(checkpoints) or (out / "best").is_dir())
+    if started and not resume:
         raise ValueError(f"{out} holds a run already; choose another output= or leave out --no-resume")
-    if checkpoints and json.loads(recorded.read_text()) != identity:
+    if started and json.loads(recorded.read_text()) != identity:
         raise ValueError(f"{out} was trained on other data; choose another output=, or restore the corpus to resume")
-    if checkpoints and settings.read_text(encoding="utf-8") != dump_config(plan.config):
-        raise ValueError(f"{out} was started with another configuration ({settings}); choose another output= to change it")
+    if started and (changed := _changed(settings, plan.config)):
+        raise ValueError(f"{out} was started with another {changed} ({settings}); choose another output= to change it")
+    if checkpoints and not started:
+        raise ValueError(f"{out} holds checkpoints but not {recorded.name} and {settings.name}; choose another output=")
     out.mkdir(parents=True, exist_ok=True)
     write_json(recorded, identity)
     write_text(settings, dump_config(plan.config))
     return checkpoints[-1] if checkpoints else None
+
+
+def _changed(settings: Path, config: RunConfig) -> str:
+    """The first setting that differs, or nothing. Paths may: the data's fingerprint says what was read."""
+    try:
+        recorded = parse_config(yaml.safe_load(settings.read_text(encoding="utf-8")))
+    except (ConfigError, yaml.YAMLError):
+        return "configuration"
+    paths = {"output", "data.train", "data.validation"}
+    old, new = (dict(_leaves(c.model_dump(mode="json"))) for c in (recorded, config))
+    return next((key for key in [*new, *old] if key not in paths and new.get(key) != old.get(key)), "")
+
+
+def _leaves(tree: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value
 
 
 def build_trainer(plan: Plan, out: Path, callbacks: Sequence[TrainerCallback] = ()) -> DiffusionTrainer:
@@ -221,12 +247,18 @@ def _arguments(config: RunConfig, out: Path) -> TrainingArguments:
 
 
 def _on_cpu(device: str) -> bool:
-    return device == "cpu" or (device == "auto" and not torch.cuda.is_available() and not torch.backends.mps.is_available())
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not there.get(device, True):
+        raise ConfigError(f"train.device={device}, but torch finds none here; use train.device=auto")
+    return device == "cpu" or (device == "auto" and not there["cuda"] and not there["mps"])
 
 
 def validation_batches(plan: Plan, device: torch.device) -> list[NoisedBatch]:
-    """Fixed noise on up to 1,000 held-out lines, the training mixture without windows."""
-    noising = _noising(plan.config, window=0.0, seed=plan.config.train.seed + 7919)
+    """Noise drawn once on up to 1,000 held-out lines: the training mixture without windows, see ``at_fixed_noise``.
+
+    The previous estimate is made at the same noise (no lag): a step in the clock would be another one at every fit.
+    """
+    noising = _noising(plan.config, window=0.0, lag=0.0, seed=plan.config.train.seed + 7919)
     chosen = plan.held_out[:: max(1, len(plan.held_out) // _VALIDATION_LINES)][:_VALIDATION_LINES]
     order = sorted(range(len(chosen)), key=lambda i: len(chosen[i]))
     groups = [order[i : i + 50] for i in range(0, len(order), 50)]
@@ -238,27 +270,25 @@ def _validate(
     plan: Plan, trainer: DiffusionTrainer, out: Path, preview: Callable[[DiffusionLM, TextTokenizer, int], list[str]] | None
 ) -> Validate:
     train = plan.config.train
-    recorded = out / "best" / "training.json"
 
     def keep(model: DiffusionLM, figures: dict[str, float]) -> None:
         def fill(folder: Path) -> None:
             fill_model_folder(model, plan.tokenizer, folder)
             write_text(folder / "run.yaml", dump_config(plan.config))
-            write_json(folder / recorded.name, {"data_fingerprint": plan.corpus.fingerprint, **figures})
+            write_json(folder / "training.json", {"data_fingerprint": plan.corpus.fingerprint, **figures})
 
         write_folder(out / "best", fill)
 
-    validate = Validate(
+    return Validate(
         trainer.ema,
         validation_batches(plan, trainer.args.device),
         OBJECTIVES[train.objective],
         every=train.eval_every,
         patience=train.patience,
         keep=keep,
+        log=trainer.log,
         preview=None if preview is None or not train.preview else lambda m: preview(m, plan.tokenizer, train.preview),
     )
-    validate.best = json.loads(recorded.read_text())["validation_loss"] if recorded.is_file() else math.inf
-    return validate
 
 
 __all__ = ["Plan", "build_trainer", "plan_run", "train", "validation_batches"]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -35,7 +35,7 @@ class TeacherRecipe:
     width: int = 192
     heads: int = 6
     positions: int = 128
-    dropout: float = 0.1
+    dropout: float = 0.2
     steps: int = 6000
     tokens_per_batch: int = 2048
     learning_rate: float = 2e-3
@@ -62,30 +62,45 @@ def train_teacher(
     The same recipe and data give the same weights on one CPU thread. A run that was cut off goes on from
     `checkpoints`, where a folder is given.
     """
-    folder = Path(checkpoints) if checkpoints else Path(tempfile.mkdtemp(prefix="teacher-"))
-    train_ids = _fitting(_sequences(lines, tokenizer), recipe.positions)
-    valid_ids = _fitting(_sequences(valid, tokenizer), recipe.positions)
-    pad = tokenizer.pad_id
-    batches = TokenBatches([len(ids) for ids in train_ids], recipe.tokens_per_batch, recipe.steps, recipe.seed)
+    with _working_folder(checkpoints) as folder:
+        model = _fit(_fitting(lines, tokenizer, recipe), _fitting(valid, tokenizer, recipe), tokenizer, recipe, folder)
+
+    def fill(part: Path) -> None:
+        model.save_pretrained(part)
+        tokenizer.save_pretrained(part)
+
+    write_folder(Path(out), fill)
+    return model
+
+
+@contextmanager
+def _working_folder(checkpoints: str | Path | None) -> Iterator[Path]:
+    """The caller's folder of checkpoints, or one that goes when the training is over."""
+    if checkpoints is not None:
+        yield Path(checkpoints)
+        return
+    with tempfile.TemporaryDirectory(prefix="teacher-") as folder:
+        yield Path(folder)
+
+
+def _fit(
+    train: list[list[int]], valid: list[list[int]], tokenizer: TextTokenizer, recipe: TeacherRecipe, folder: Path
+) -> GPT2LMHeadModel:
+    pad, tokens = tokenizer.pad_id, recipe.tokens_per_batch
+    batches = TokenBatches([len(ids) for ids in train], tokens, recipe.steps, recipe.seed)
     trainer = Trainer(
         model_init=lambda: GPT2LMHeadModel(_config(recipe, tokenizer)),
         args=_arguments(recipe, folder),
-        train_dataset=BucketStream(train_ids, batches, pad=pad),
-        eval_dataset=BucketList(valid_ids, recipe.tokens_per_batch, pad=pad),
+        train_dataset=BucketStream(train, batches, pad=pad),
+        eval_dataset=BucketList(valid, tokens, pad=pad),
         data_collator=_only,
         compute_loss_func=_per_token_loss,
     )
     trainer.train(resume_from_checkpoint=get_last_checkpoint(str(folder)) if folder.is_dir() else None)
-    log.info(
-        "teacher: best validation loss %.4f at %s",
-        trainer.state.best_metric or float("nan"),
-        trainer.state.best_model_checkpoint,
-    )
-    model = trainer.model
-    assert isinstance(model, GPT2LMHeadModel)
-    write_folder(Path(out), lambda part: _fill(part, model, tokenizer))
-    if checkpoints is None:
-        shutil.rmtree(folder)
+    state, model = trainer.state, trainer.model
+    log.info("teacher: best validation loss %.4f at %s", state.best_metric or 0.0, state.best_model_checkpoint)
+    if not isinstance(model, GPT2LMHeadModel):
+        raise TypeError(f"the trainer gave back a {type(model).__name__}")
     return model
 
 
@@ -135,21 +150,14 @@ def _arguments(recipe: TeacherRecipe, folder: Path) -> TrainingArguments:
     )
 
 
-def _fill(folder: Path, model: GPT2LMHeadModel, tokenizer: TextTokenizer) -> None:
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-
-
-def _sequences(lines: Sequence[str], tokenizer: TextTokenizer) -> list[list[int]]:
-    return [[tokenizer.start_id, *ids, tokenizer.end_id] for ids in tokenizer.encode_batch(list(lines))]
-
-
-def _fitting(sequences: list[list[int]], positions: int) -> list[list[int]]:
-    kept = [ids for ids in sequences if len(ids) <= positions]
+def _fitting(lines: Sequence[str], tokenizer: TextTokenizer, recipe: TeacherRecipe) -> list[list[int]]:
+    """Ids of the lines between START and END, without those that the model has no positions for."""
+    sequences = [[tokenizer.start_id, *ids, tokenizer.end_id] for ids in tokenizer.encode_batch(lines)]
+    kept = [ids for ids in sequences if len(ids) <= recipe.positions]
     if len(kept) < len(sequences):
-        log.warning("teacher: %d lines are longer than %d positions", len(sequences) - len(kept), positions)
+        log.warning("teacher: %d lines are longer than %d positions", len(sequences) - len(kept), recipe.positions)
     if not kept:
-        raise ValueError(f"no line fits into {positions} positions; give a longer model or other lines")
+        raise ValueError(f"no line fits into {recipe.positions} positions; give a longer model or other lines")
     return kept
 
 

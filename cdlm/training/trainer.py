@@ -2,22 +2,22 @@
 
 import json
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
-from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
-from safetensors.torch import load_file, save_file
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from cdlm.data.batches import Key, TokenBatches
 from cdlm.diffusion.model import DiffusionLM
 from cdlm.diffusion.objective import NoisedBatch, Objective
 from cdlm.diffusion.schedule import LearnedSchedule
-from cdlm.files import sync_tree
+from cdlm.files import sync, sync_tree
 from cdlm.training.checkpoint import load_optimizer, load_random, save_optimizer, save_random
 from cdlm.training.ema import Ema
 from cdlm.training.noising import Noising, collate
@@ -78,6 +78,7 @@ class DiffusionTrainer(Trainer):
         self.ema = Ema(model, ema_decay)
         self.tokens_seen = 0
         self._staging: Path | None = None
+        self.remove_callback(PrinterCallback)
         self.add_callback(_AfterStep(self))
 
     def get_train_dataloader(self) -> DataLoader[Any]:
@@ -95,14 +96,22 @@ class DiffusionTrainer(Trainer):
         batch = NoisedBatch(**inputs)
         with self.compute_loss_context_manager():
             loss = self.objective(model, batch)
-        if not torch.isfinite(loss.total):
-            raise TrainingDiverged(
-                f"the loss is {float(loss.total)} at step {self.state.global_step}; resume from the last checkpoint with a "
-                "lower train.learning_rate or train.max_grad_norm"
-            )
+        self._check(loss.total, "loss")
         self._observe(batch, loss.nll)
         count = loss.count if num_items_in_batch is None else num_items_in_batch
         return loss.total / count
+
+    def _check(self, value: Tensor, what: str) -> None:
+        if not torch.isfinite(value):
+            raise TrainingDiverged(
+                f"the {what} is {float(value)} at step {self.state.global_step}; the last checkpoint is still good, but a run "
+                "keeps its settings: start another with a lower train.learning_rate or train.max_grad_norm"
+            )
+
+    def _clip_grad_norm(self, model: Any) -> Any:
+        norm = super()._clip_grad_norm(model)
+        self._check(torch.as_tensor(norm), "gradient")  # seen before it can reach the weights and a checkpoint
+        return norm
 
     def _observe(self, batch: NoisedBatch, nll: Tensor) -> None:
         schedule = self.model.schedule
@@ -117,6 +126,10 @@ class DiffusionTrainer(Trainer):
     def _get_output_dir(self, trial: Any) -> str:
         return str(self._staging or super()._get_output_dir(trial))
 
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
+        """The weights alone; the base class would add its arguments as a pickle."""
+        self.model.save_pretrained(output_dir or self.args.output_dir, state_dict=state_dict)
+
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         name = f"checkpoint-{self.state.global_step}"
         run = Path(self.args.output_dir)
@@ -130,6 +143,7 @@ class DiffusionTrainer(Trainer):
             sync_tree(folder)
             shutil.rmtree(run / name, ignore_errors=True)
             folder.rename(run / name)
+            sync(run)
         finally:
             shutil.rmtree(self._staging, ignore_errors=True)
             self._staging = None
@@ -169,8 +183,6 @@ class _AfterStep(TrainerCallback):
 
 def complete_checkpoints(run: Path) -> list[Path]:
     """Checkpoints of a run that carry their completeness marker, oldest first."""
-    found = [p.parent for p in run.glob(f"checkpoint-*/{COMPLETE}")]
-    return sorted(found, key=lambda p: int(p.name.rsplit("-", 1)[1]))
+    steps = {p.parent: p.parent.name.removeprefix("checkpoint-") for p in run.glob(f"checkpoint-*/{COMPLETE}")}
+    return sorted((p for p, step in steps.items() if step.isdecimal()), key=lambda p: int(steps[p]))
 
-
-Preview = Callable[[DiffusionLM], list[str]]

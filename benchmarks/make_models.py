@@ -1,0 +1,119 @@
+"""Retrains what ships: weights, length head, card; measures it; replaces models/NAME only when the figures are better.
+
+    python benchmarks/make_models.py                # everything, for models/e2e
+    python benchmarks/make_models.py --skip-train   # export and measure the run that is there already
+"""
+
+import argparse
+import json
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from cdlm.config import load_config
+from cdlm.data.tokenizer import TextTokenizer
+from cdlm.evaluation.suite import run_suite
+from cdlm.files import write_folder, write_json, write_text
+from cdlm.hub import fill_model_folder, load_model
+from cdlm.lengths import LengthModel
+from cdlm.training.lengths import train_length_head
+from cdlm.training.run import plan_run, train
+
+ROOT = Path(__file__).resolve().parent.parent
+TEACHER = ROOT / "benchmarks" / "teacher"
+RESULTS = ROOT / "benchmarks" / "results"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One bundled model."""
+
+    name: str
+    config: Path
+    licence: Path
+    length_steps: int = 3000
+
+
+RECIPES = {"e2e": Recipe("e2e", ROOT / "configs" / "e2e.yaml", ROOT / "benchmarks" / "cards" / "LICENSE-CC-BY-SA-4.0.txt")}
+
+
+def main() -> None:
+    """Train, export beside, measure, compare, replace."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", choices=sorted(RECIPES), default="e2e")
+    parser.add_argument("--skip-train", action="store_true", help="use the best weights of the run that is there")
+    parser.add_argument("--suite", default="standard")
+    parser.add_argument("--force", action="store_true", help="replace the shipped model even when a figure got worse")
+    args = parser.parse_args()
+    recipe = RECIPES[args.model]
+    config = load_config(recipe.config)
+    best = Path(config.output) / "best" if args.skip_train else train(config)
+    candidate = Path(config.output) / "candidate"
+    export(recipe, best, candidate)
+    measured = RESULTS / f"{recipe.name}-candidate"
+    corpus = Path(config.data.train).parent
+    run_suite(model=candidate, suite=args.suite, corpus=corpus, teacher=TEACHER / recipe.name, out=measured, progress=_show)
+    old = RESULTS / recipe.name
+    if old.is_dir() and not args.force and worse(measured, old):
+        sys.exit(f"models/{recipe.name} stays: {worse(measured, old)}; the candidate lies in {candidate}")
+    shutil.rmtree(old, ignore_errors=True)
+    measured.rename(old)
+    card(recipe, candidate, old)
+    write_folder(ROOT / "models" / recipe.name, lambda folder: _copy(candidate, folder))
+
+
+def export(recipe: Recipe, best: Path, candidate: Path) -> None:
+    """The shipped files: bf16 weights, tokenizer under the current word rules, length head, licence."""
+    plan = plan_run(load_config(recipe.config))
+    model = load_model(best)
+    saved = TextTokenizer.from_pretrained(best)
+    if saved.tokens(range(len(saved))) != plan.tokenizer.tokens(range(len(plan.tokenizer))):
+        sys.exit(f"{best} was trained with another vocabulary than {recipe.config} gives now; train it again")
+    head = train_length_head(model, plan.texts, best.parent / "length-head", steps=recipe.length_steps)
+    lengths = LengthModel.from_counts(model.config.length_counts, head)
+
+    def fill(folder: Path) -> None:
+        fill_model_folder(model, plan.tokenizer, folder)
+        lengths.save(folder, model.config.embedding_dim)
+        shutil.copy(recipe.licence, folder / "LICENSE")
+        for name in ("run.yaml", "training.json"):
+            if (best / name).is_file():
+                shutil.copy(best / name, folder / name)
+
+    write_folder(candidate, fill)
+
+
+def worse(new: Path, old: Path) -> str:
+    """The first bar that the old report met and the new one misses; empty: none."""
+    before, after = _rows(old), _rows(new)
+    lost = [key for key, met in before.items() if met and after.get(key) is False]
+    return f"{lost[0][0]}: {lost[0][1]} no longer meets its bar" if lost else ""
+
+
+def card(recipe: Recipe, folder: Path, results: Path) -> None:
+    """README.md of the model: data, licence, cost, measured quality, limits."""
+    text = (ROOT / "benchmarks" / "cards" / f"{recipe.name}.md").read_text(encoding="utf-8")
+    table = (results / "report.md").read_text(encoding="utf-8")
+    training = json.loads((folder / "training.json").read_text())
+    figures = "\n".join(f"- {k}: {v}" for k, v in training.items())
+    write_text(folder / "README.md", text.replace("{{report}}", table).replace("{{training}}", figures))
+    write_json(folder / "figures.json", json.loads((results / "report.json").read_text())["facts"])
+
+
+def _rows(results: Path) -> dict[tuple[str, str], bool | None]:
+    rows = json.loads((results / "report.json").read_text())["rows"]
+    return {(r["task"], r["metric"]): r["met"] for r in rows}
+
+
+def _copy(source: Path, target: Path) -> None:
+    shutil.copytree(source, target, dirs_exist_ok=True)
+
+
+def _show(task: str, done: int, total: int) -> None:
+    if done % 50 == 0 or done == total:
+        print(f"{task}: {done}/{total}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,110 @@
+"""What every task of the suite shares: the model, the teacher, the reference lines, the rows of the report."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from cdlm.data.words import join_words, split_words
+from cdlm.evaluation.contradictions import ValueLexicon
+from cdlm.evaluation.fluency import Teacher
+from cdlm.evaluation.intervals import Figure
+from cdlm.evaluation.metrics import TrainingIndex
+from cdlm.evaluation.records import Halves, halve, read_split
+from cdlm.output import Output
+from cdlm.pipeline import Pipeline
+
+Progress = Callable[[str, int, int], None]
+Words = list[str]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One figure of the report.
+
+    Attributes:
+        task, metric: what was measured. figure: value, 95 % interval, number of samples. reference: the same of real text.
+        bar: the requirement in words; met: whether the value keeps it (None: no requirement). evaluations: network calls per text.
+    """
+
+    task: str
+    metric: str
+    figure: Figure
+    reference: float | None = None
+    bar: str = ""
+    met: bool | None = None
+    evaluations: float | None = None
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON."""
+        return asdict(self)
+
+
+def at_most(limit: float) -> Callable[[float], bool]:
+    """A bar."""
+    return lambda value: value <= limit
+
+
+@dataclass
+class Bench:
+    """Everything a task reads.
+
+    Attributes:
+        pipe: the model under test. teacher: the judge of fluency. corpus: folder with train/valid texts and records.
+        sizes: samples per task. half: ``report``, or ``tune`` while choosing settings. options: sampling options under test.
+    """
+
+    pipe: Pipeline
+    teacher: Teacher
+    corpus: Path
+    sizes: dict[str, int]
+    seed: int = 0
+    half: str = "report"
+    options: dict[str, Any] = field(default_factory=dict)
+    progress: Progress = lambda task, done, total: None
+
+    @cached_property
+    def halves(self) -> Halves:
+        """Validation lines, halved by record."""
+        return halve(read_split(self.corpus, "valid"))
+
+    @cached_property
+    def train(self) -> tuple[str, ...]:
+        """Training lines, detokenised."""
+        return tuple(natural(line) for line in read_split(self.corpus, "train").lines)
+
+    @cached_property
+    def held_out(self) -> tuple[str, ...]:
+        """This half's validation lines, detokenised."""
+        return tuple(natural(line) for line in getattr(self.halves, self.half).lines)
+
+    @cached_property
+    def index(self) -> TrainingIndex:
+        """Training lines and their 8-grams, for copying."""
+        return TrainingIndex.build(tuple(split_words(line)) for line in self.train)
+
+    @cached_property
+    def lexicon(self) -> ValueLexicon:
+        """Wordings of every field value of the records."""
+        return ValueLexicon.from_records(read_split(self.corpus, "train").records)
+
+    def known(self, lines: Sequence[str]) -> list[str]:
+        """Lines whose every word the model knows."""
+        tokenizer = self.pipe.tokenizer
+        return [line for line in lines if tokenizer.unk_id not in tokenizer.encode(line)]
+
+
+def natural(line: str) -> str:
+    """A tokenised corpus line as a person would type it."""
+    return join_words(split_words(line))
+
+
+def words(texts: Sequence[str]) -> list[Words]:
+    """Words of every text."""
+    return [split_words(text) for text in texts]
+
+
+def cost(output: Output) -> float:
+    """Network calls per text."""
+    return output.evaluations / max(1, len(output))

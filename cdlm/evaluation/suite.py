@@ -1,0 +1,104 @@
+"""The suite: runs every task, writes report.json and report.md."""
+
+import platform
+import subprocess
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from time import time
+from typing import Any
+
+from cdlm.evaluation.bench import Bench, Progress, Row
+from cdlm.evaluation.exactness import diversity_of_requests, editing, exactness, scoring, selection
+from cdlm.evaluation.fluency import Teacher
+from cdlm.evaluation.tasks import infilling, keywords, unconstrained
+from cdlm.files import write_json, write_text
+from cdlm.pipeline import Pipeline
+
+Task = Callable[[Bench], list[Row]]
+TASKS: dict[str, Task] = {
+    "unconstrained": unconstrained,
+    "infilling": infilling,
+    "keywords": keywords,
+    "exactness": exactness,
+    "requests": diversity_of_requests,
+    "edit": editing,
+    "score": scoring,
+    "selection": selection,
+}
+SIZES: dict[str, dict[str, int]] = {
+    "quick": dict(unconstrained=100, infill=60, candidates=4, keywords=60, exact=100, requests=5, edit=15, score=30, select=4),
+    "standard": dict(unconstrained=500, infill=500, candidates=20, keywords=500, exact=1000, requests=50, edit=60, score=200, select=20),
+}
+
+
+def run_suite(  # noqa: PLR0913 - every part of a run can be named
+    *,
+    model: str | Path,
+    suite: str = "quick",
+    corpus: str | Path,
+    teacher: str | Path,
+    out: str | Path | None = None,
+    seed: int = 0,
+    half: str = "report",
+    tasks: Sequence[str] | None = None,
+    options: dict[str, Any] | None = None,
+    progress: Progress = lambda task, done, total: None,
+) -> list[Row]:
+    """Measure a model.
+
+    Args:
+        corpus: folder with train/valid texts and records. teacher: folder of the causal LM. half: ``tune`` while choosing.
+        options: sampling options under test, as in ``Pipeline.generate``. out: folder of the report.
+
+    Raises:
+        ValueError: unknown suite or task. FileNotFoundError: corpus or teacher is missing.
+    """
+    chosen = list(tasks or TASKS)
+    unknown = [t for t in chosen if t not in TASKS]
+    if suite not in SIZES or unknown:
+        raise ValueError(f"unknown {unknown or suite!r}; suites: {', '.join(SIZES)}; tasks: {', '.join(TASKS)}")
+    pipe = Pipeline.from_pretrained(model)
+    bench = Bench(
+        pipe, Teacher.from_pretrained(teacher), Path(corpus), SIZES[suite], seed, half, dict(options or {}), progress
+    )
+    rows: list[Row] = []
+    started = time()
+    for name in chosen:
+        rows += TASKS[name](bench)
+        if out is not None:
+            write_report(Path(out), rows, {"model": str(model), "suite": suite, "seed": seed, "half": half, "seconds": round(time() - started)})
+    return rows
+
+
+def write_report(out: Path, rows: Sequence[Row], facts: dict[str, Any]) -> None:
+    """report.json and report.md, replaced in one step each."""
+    out.mkdir(parents=True, exist_ok=True)
+    facts = {**facts, "commit": _commit(), "machine": machine()}
+    write_json(out / "report.json", {"facts": facts, "rows": [row.plain() for row in rows]})
+    write_text(out / "report.md", markdown(rows, facts))
+
+
+def markdown(rows: Sequence[Row], facts: dict[str, Any]) -> str:
+    """The report as a table."""
+    head = "| task | figure | value | 95 % interval | real text | bar | met | n | evaluations |\n|---|---|---|---|---|---|---|---|---|\n"
+    return head + "".join(_line(row) for row in rows) + "\n" + ", ".join(f"{k}: {v}" for k, v in facts.items()) + "\n"
+
+
+def _line(row: Row) -> str:
+    figure = row.figure
+    interval = f"{figure.low:.3f} – {figure.high:.3f}" if figure.low != figure.high else ""
+    met = {None: "", True: "yes", False: "**no**"}[row.met]
+    reference = "" if row.reference is None else f"{row.reference:.3f}"
+    spent = "" if row.evaluations is None else f"{row.evaluations:.1f}"
+    cells = [row.task, row.metric, f"{figure.value:.3f}", interval, reference, row.bar, met, str(figure.n), spent]
+    return "| " + " | ".join(cells) + " |\n"
+
+
+def machine() -> str:
+    """Processor and number of cores."""
+    return f"{platform.machine()} {platform.processor() or ''} {platform.system()}".strip()
+
+
+def _commit() -> str:
+    found = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
+    return found.stdout.strip() or "unknown"

@@ -1,0 +1,140 @@
+"""The tasks of the suite that judge fluency, diversity and infilling."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from cdlm.control.registry import find_controller
+from cdlm.data.words import split_words
+from cdlm.evaluation.bench import Bench, Row, at_most, cost, words
+from cdlm.evaluation.contradictions import contradiction_share
+from cdlm.evaluation.intervals import Figure, mean_with_interval
+from cdlm.evaluation.metrics import distinct_n, exact_copy_share, share_distinct_texts, shared_ngram_share, token_entropy
+from cdlm.evaluation.targets import LONG_GAPS, SHORT_GAPS, GapTarget, gap_targets, keyword_targets, lines_of_lengths, random_lines
+
+FEW_STEPS = 8
+
+
+def unconstrained(bench: Bench) -> list[Row]:
+    """Fluency, diversity, copying and self-contradiction of texts written from nothing."""
+    count = bench.sizes["unconstrained"]
+    output = bench.pipe.generate(count, seed=bench.seed, **bench.options)
+    texts, spent = output.texts, cost(output)
+    lengths = [len(w) for w in words(texts)]
+    pool = bench.held_out if len(bench.held_out) >= count else bench.train
+    real = lines_of_lengths(pool, lengths, bench.seed)
+    samples = bench.teacher.sample(count, bench.seed, lengths)
+    rows = [
+        Row("unconstrained", "perplexity", bench.teacher.perplexity(texts), bench.teacher.perplexity(real).value, evaluations=spent),
+        Row("unconstrained", "perplexity of the causal LM's own samples", bench.teacher.perplexity(samples)),
+    ]
+    ratio = bench.teacher.perplexity_ratio(texts, real)
+    rows.append(Row("unconstrained", "perplexity / real text", ratio, 1.0, "at most 1.15", ratio.value <= 1.15, spent))
+    return rows + _variety(bench, words(texts), count)
+
+
+def _variety(bench: Bench, texts: list[list[str]], count: int) -> list[Row]:
+    training = words(random_lines(bench.train, count, bench.seed))
+    held_out = words(bench.held_out)
+    named = "unconstrained"
+    distinct = _point(distinct_n(texts, 4) / distinct_n(training, 4), count)
+    copied, real_copied = exact_copy_share(texts, bench.index), exact_copy_share(training, bench.index, among_others=True)
+    shared, real_shared = shared_ngram_share(texts, bench.index), shared_ngram_share(training, bench.index, among_others=True)
+    said, real_said = contradiction_share(texts, bench.lexicon), contradiction_share(held_out, bench.lexicon)
+    return [
+        Row(named, "distinct-4 / training lines", distinct, 1.0, "0.93 to 1.1", 0.93 <= distinct.value <= 1.1),
+        Row(named, "distinct-4", _point(distinct_n(texts, 4), count), distinct_n(training, 4)),
+        Row(named, "token entropy", _point(token_entropy(texts), count), token_entropy(training)),
+        Row(named, "different texts", _point(share_distinct_texts(texts), count), share_distinct_texts(training)),
+        Row(named, "stands word for word in training", _point(copied, count), real_copied, "at most 0.07", copied <= 0.07),
+        Row(named, "8-grams shared with training", _point(shared, count), real_shared, "at most 0.42", shared <= 0.42),
+        Row(named, "self-contradiction", _share(said, count), real_said, "at most real text + 0.03", said <= real_said + 0.03),
+    ]
+
+
+def infilling(bench: Bench) -> list[Row]:
+    """Gaps of 1–4 and 5–10 words: teacher NLL minus the original's, per gap word, paired."""
+    rows = []
+    for name, sizes, limit in (("1–4 words", SHORT_GAPS, 0.20), ("5–10 words", LONG_GAPS, 0.30)):
+        targets = gap_targets(bench.known(bench.held_out), bench.sizes["infill"], bench.seed, sizes=sizes)
+        filled, spent = _fill(bench, targets)
+        gaps = [len(t.gap) for t in targets]
+        figure = bench.teacher.gap_nll(filled, [t.original for t in targets], gaps)
+        met = at_most(limit)(figure.value)
+        rows.append(Row(f"infilling {name}", "NLL above the original, nats per gap word", figure, 0.0, f"at most +{limit:.2f}", met, spent))
+    return rows + _candidates(bench) + _free_gaps(bench)
+
+
+def _fill(bench: Bench, targets: Sequence[GapTarget]) -> tuple[list[str], float]:
+    texts, spent = [], 0
+    for number, target in enumerate(targets):
+        output = bench.pipe.infill(target.template, seed=bench.seed + number, num_inference_steps=FEW_STEPS)
+        texts += output.texts
+        spent += output.evaluations
+        bench.progress("infilling", number + 1, len(targets))
+    return texts, spent / len(targets)
+
+
+def _candidates(bench: Bench) -> list[Row]:
+    targets = gap_targets(bench.known(bench.held_out), bench.sizes["candidates"], bench.seed + 1, sizes=LONG_GAPS)
+    counts = [
+        len(set(bench.pipe.infill(t.template, count=16, seed=bench.seed, num_inference_steps=FEW_STEPS).texts)) for t in targets
+    ]
+    figure = mean_with_interval(counts)
+    return [Row("infilling 5–10 words", "different texts among 16", figure, None, "at least 12", figure.value >= 12)]
+
+
+def _free_gaps(bench: Bench) -> list[Row]:
+    lines = bench.known(bench.held_out)
+    targets = gap_targets(lines, bench.sizes["infill"], bench.seed + 2, sizes=(1, 10), free=True)
+    infill = find_controller("infill")
+    ours, prior = [], []
+    for number, target in enumerate(targets):
+        layout = bench.pipe.plan([infill(target.template)])  # type: ignore[call-arg]
+        head = bench.pipe.lengths.gap_weights(layout, bench.pipe.model)[0]
+        ours.append(abs(_median(head[1:]) + 1 - len(target.gap)))
+        prior.append(abs(_median(bench.pipe.lengths.prior(layout.context_words, 1)[1:]) + 1 - len(target.gap)))
+        bench.progress("free gaps", number + 1, len(targets))
+    figure, baseline = mean_with_interval(ours), float(np.mean(prior))
+    met = figure.value <= 0.7 * baseline
+    return [Row("infilling [*]", "mean absolute length error, words", figure, baseline, "30 % below the corpus prior's", met)]
+
+
+def _median(weights: np.ndarray) -> int:
+    """The value that minimises the expected absolute error."""
+    cumulative = np.cumsum(weights)
+    return int(np.searchsorted(cumulative, cumulative[-1] / 2)) if cumulative[-1] > 0 else 0
+
+
+def keywords(bench: Bench) -> list[Row]:
+    """1–3 words of a real sentence: all there, and fluency against the source sentences."""
+    vocabulary = set(bench.pipe.tokenizer.tokens(range(4, len(bench.pipe.tokenizer))))
+    targets = keyword_targets(bench.held_out, bench.sizes["keywords"], bench.seed, vocabulary=vocabulary)
+    wish, length = find_controller("keywords"), find_controller("length")
+    texts, held, spent = [], [], 0
+    for number, target in enumerate(targets):
+        wishes = [wish(include=list(target.words)), length(len(split_words(target.source)))]  # type: ignore[call-arg]
+        output = bench.pipe.generate(1, controllers=wishes, seed=bench.seed + number, **bench.options)
+        texts += output.texts
+        held.append(float(output.report[0][0].satisfied))
+        spent += output.evaluations
+        bench.progress("keywords", number + 1, len(targets))
+    success = mean_with_interval(held)
+    ratio = bench.teacher.perplexity_ratio(texts, [t.source for t in targets], paired=True)
+    spent_each = spent / len(targets)
+    real = words([t.source for t in targets])
+    variety = _point(distinct_n(words(texts), 4) / distinct_n(real, 4), len(texts))
+    return [
+        Row("keywords", "all included", success, 1.0, "1.00", success.value == 1, spent_each),
+        Row("keywords", "perplexity / source sentences", ratio, 1.0, "at most 1.3", ratio.value <= 1.3, spent_each),
+        Row("keywords", "distinct-4 / source sentences", variety, 1.0),
+    ]
+
+
+def _point(value: float, n: int) -> Figure:
+    """A figure of the whole set of texts, which no resampling of texts leaves meaningful."""
+    return Figure(value, value, value, n)
+
+
+def _share(value: float, n: int) -> Figure:
+    return mean_with_interval([1.0] * round(value * n) + [0.0] * (n - round(value * n)))
