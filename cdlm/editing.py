@@ -8,7 +8,8 @@ import numpy as np
 import torch
 
 from cdlm.control.controller import Controller, WishError
-from cdlm.control.layout import Layout, Row, Vocabulary
+from cdlm.control.layout import Layout, Vocabulary
+from cdlm.control.rows import Row
 from cdlm.output import Written
 from cdlm.sampling.loop import noised_state, trajectory
 from cdlm.sampling.randomness import TextNoise
@@ -57,13 +58,14 @@ class Edit:
         self._check_length(controllers, writer.tokenizer)
         if self.strength == 0:
             return {key: self._finished(self.text, self.ids, writer, controllers, 0.0, 0) for key in keys}
-        unknown = torch.tensor([i == writer.tokenizer.unk_id for i in self.ids])
+        strange = {owner for owner, i in zip(self.owner, self.ids, strict=True) if i == writer.tokenizer.unk_id}
+        unknown = torch.tensor([owner in strange for owner in self.owner])  # a word is unknown if a piece of it is
         if bool(unknown.all()):
             return {key: self._finished(self.text, self.ids, writer, controllers, 0.0, 0) for key in keys}
         row = Row(tuple(i if u else -1 for i, u in zip(self.ids, unknown.tolist(), strict=True)), self._begins(), ())
         canvas = writer.canvas([row] * len(keys), controllers)
         typed = torch.tensor([[2, *self.ids, 3]], device=writer.model.device).expand(len(keys), -1)
-        canvas = canvas.pin(torch.zeros_like(canvas.decided), typed)
+        typed = torch.nn.functional.pad(typed, (0, canvas.shape[1] - typed.shape[1]), value=writer.tokenizer.pad_id)
         seen = canvas.pin(~canvas.decided, typed)
         clocks = torch.where(canvas.decided, 0.0, self.strength)
         noise = TextNoise(seed, keys, writer.model.device)
@@ -82,7 +84,7 @@ class Edit:
                 start=noised_state(writer.model, seen, clocks, noise),
             )
         )
-        tokens = frames[-1].tokens[:, 1:-1].tolist()
+        tokens = frames[-1].tokens[:, 1 : 1 + len(self.ids)].tolist()
         surprise = frames[-1].surprise.mean(1).tolist()
         return {
             key: self._finished(self.render(tokens[n], writer.tokenizer), tokens[n], writer, controllers, surprise[n], len(frames))
@@ -107,7 +109,7 @@ class Edit:
             new = [t for t, owner in zip(tokens, self.owner, strict=True) if owner == number]
             old = [t for t, owner in zip(self.ids, self.owner, strict=True) if owner == number]
             if new != old:
-                text = text[: self.starts[number]] + vocabulary.decode(new) + text[self.ends[number] :]
+                text = _put(vocabulary.decode(new), text[: self.starts[number]], text[self.ends[number] :])
         return text if text == self.text else self._respaced(text, tokens, vocabulary)
 
     def _respaced(self, text: str, tokens: Sequence[int], vocabulary: Vocabulary) -> str:
@@ -118,7 +120,7 @@ class Edit:
         tidy = re.fullmatch(r"\S+(?: \S+)*", self.text) is not None
         return plain if known and (tidy or changed_words != vocabulary.words(tokens)) else text
 
-    def _finished(  # noqa: PLR0913
+    def _finished(
         self,
         text: str,
         tokens: Sequence[int],
@@ -132,3 +134,7 @@ class Edit:
         return Written(text, words, verdicts, (), surprise, evaluations)
 
 
+def _put(word: str, before: str, after: str) -> str:
+    """The word between two stretches, kept apart from letters that it would run into (a comma became a word)."""
+    apart = [" " * (a[-1:].isalnum() and b[:1].isalnum()) for a, b in ((before, word), (word, after))]
+    return before + apart[0] + word + apart[1] + after

@@ -69,6 +69,29 @@ def _check(folder: Path) -> None:
         raise ModelNotFound(f"{folder} has no {WEIGHTS}{hint}")
 
 
+def place_model(model: "DiffusionLM", device: str, dtype: str) -> "DiffusionLM":
+    """Move a network for inference: the encoder in ``dtype``, embeddings, clock and heads in fp32.
+
+    ``auto``: device cuda where there is one; dtype bfloat16 on a GPU and on processors that multiply it natively.
+
+    Raises:
+        ModelNotFound: a device or dtype that this machine does not have.
+    """
+    import torch  # noqa: PLC0415 - the library imports without torch
+
+    try:
+        where = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
+        model = model.to(where)
+    except (RuntimeError, AssertionError) as error:
+        raise ModelNotFound(f"device {device!r} cannot be used here: {str(error).splitlines()[0]}") from None
+    native = where.type == "cuda" or torch.cpu._is_avx512_bf16_supported()
+    chosen = ("bfloat16" if native else "float32") if dtype == "auto" else dtype
+    if chosen not in ("float32", "bfloat16", "float16"):
+        raise ModelNotFound(f"dtype is auto, float32, bfloat16 or float16, not {dtype!r}")
+    model.denoiser.backbone.to(getattr(torch, chosen))
+    return model
+
+
 def load_model(folder: Path) -> "DiffusionLM":
     """The network of a folder, fp32, in eval mode.
 

@@ -1,19 +1,21 @@
 """Pipeline: load a model once; generate, infill, edit, score, stream."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 from cdlm.control.controller import Controller, Unsatisfied, WishError, conflicts
 from cdlm.control.layout import Layout
+from cdlm.control.rows import render
 from cdlm.data.tokenizer import TextTokenizer
-from cdlm.lengths import LengthModel
 from cdlm.diffusion.model import DiffusionLM
 from cdlm.editing import Edit
-from cdlm.hub import find_model, load_model, save_model
+from cdlm.hub import find_model, load_model, place_model, save_model
+from cdlm.lengths import LengthModel
 from cdlm.output import Output, Written
 from cdlm.sampling.loop import EarlyStop, Frame
 from cdlm.sampling.samplers import SAMPLERS, Sampler
@@ -52,16 +54,17 @@ class Pipeline:
         self._writer = Writer(self.model, tokenizer, self._gap_weights)
 
     @classmethod
-    def from_pretrained(cls, name: str | Path, *, device: str = "cpu", dtype: str = "float32") -> "Pipeline":
+    def from_pretrained(cls, name: str | Path, *, device: str = "auto", dtype: str = "auto") -> "Pipeline":
         """Load a bundled name, a folder or a Hub id.
+
+        Args:
+            device, dtype: see :func:`cdlm.hub.place_model`; the same seed gives the same texts for one device and dtype.
 
         Raises:
             ModelNotFound: nothing usable there; the message says what is missing.
         """
-        import torch  # noqa: PLC0415
-
         folder = find_model(name)
-        model = load_model(folder).to(device=torch.device(device), dtype=getattr(torch, dtype))
+        model = place_model(load_model(folder), device, dtype)
         tokenizer = TextTokenizer.from_pretrained(folder)
         return cls(model, tokenizer, LengthModel.from_folder(folder, model.config.length_counts))
 
@@ -103,12 +106,14 @@ class Pipeline:
             Unsatisfied: with ``on_unsatisfied="raise"``.
         """
         _check(count=count, num_candidates=num_candidates, batch_size=batch_size)
+        _check_modes(select, on_unsatisfied, seed)
         conflicts(controllers)
         settings = self._settings(num_inference_steps, sampler, steering, temperature, early_stop, batch_size)
         groups = self._candidates(range(count), num_candidates, controllers, settings, seed)
         ranked = [_rank(group, select) for group in groups]
         chosen = [replace(r[0], evaluations=sum(w.evaluations for w in r)) for r in ranked]
-        return Output(tuple(self._satisfy(chosen, controllers, settings, seed, on_unsatisfied)))
+        again = partial(self._writer.write, controllers=controllers, settings=settings, seed=seed)
+        return Output(tuple(_satisfy(chosen, again, on_unsatisfied)))
 
     def infill(
         self,
@@ -131,9 +136,12 @@ class Pipeline:
         if return_top is None:
             return self.generate(count or 1, controllers=wishes, num_candidates=num_candidates, num_inference_steps=steps, **options)
         _check(return_top=return_top, num_candidates=num_candidates)
+        if count is not None:
+            raise WishError(f"count={count} and return_top={return_top}: give one of them")
         if return_top > num_candidates:
             raise WishError(f"return_top={return_top} of num_candidates={num_candidates}: ask for more candidates")
         select = options.pop("select", "best")
+        _check_modes(select)
         written = self.generate(num_candidates, controllers=wishes, num_inference_steps=steps, **options)
         return Output(tuple(_rank(list(written), select)[:return_top]))
 
@@ -145,6 +153,8 @@ class Pipeline:
         Raises:
             WishError: strength outside [0, 1], an empty or too long text, or wishes that change the length.
         """
+        _check(count=count)
+        conflicts(controllers)
         edit = Edit.of(text, strength, self.tokenizer, self.model.config.max_length)
         settings = self._settings(
             options.pop("num_inference_steps", None),
@@ -157,8 +167,9 @@ class Pipeline:
         seed, mode = options.pop("seed", 0), options.pop("on_unsatisfied", "return")
         if options:
             raise TypeError(f"edit has no option {sorted(options)[0]!r}")
-        written = edit.write(self._writer, range(count), controllers, settings, seed)
-        return Output(tuple(_enforce(list(written.values()), mode)))
+        _check_modes(on_unsatisfied=mode, seed=seed)
+        again = partial(edit.write, self._writer, controllers=controllers, settings=settings, seed=seed)
+        return Output(tuple(_satisfy(list(again(range(count)).values()), again, mode)))
 
     def score(self, texts: Sequence[str], *, draws: int = 32, seed: int = 0) -> list[Score]:
         """A variational bound on -log P(text), per token, with its Monte-Carlo error."""
@@ -168,13 +179,15 @@ class Pipeline:
         """Write one text and yield every step; the last frame's text is what :meth:`generate` gives for that index."""
         conflicts(controllers)
         settings = self._settings(
-            options.get("num_inference_steps"),
-            options.get("sampler"),
-            options.get("steering"),
-            options.get("temperature"),
-            options.get("early_stop", False),
+            options.pop("num_inference_steps", None),
+            options.pop("sampler", None),
+            options.pop("steering", None),
+            options.pop("temperature", None),
+            options.pop("early_stop", False),
             1,
         )
+        if options:
+            raise TypeError(f"stream has no option {sorted(options)[0]!r}")
         row = self._writer.layout(controllers, index, seed)
         for frame in self._writer.frames([row], [index], controllers, settings, seed):
             yield self._text_frame(frame, row)
@@ -184,8 +197,6 @@ class Pipeline:
         return self._writer.plan(controllers, np.random.default_rng(0))
 
     def _text_frame(self, frame: Frame, row: Any) -> TextFrame:
-        from cdlm.control.layout import render  # noqa: PLC0415
-
         tokens = frame.tokens[0, 1:-1].tolist()
         return TextFrame(
             step=frame.step,
@@ -193,7 +204,7 @@ class Pipeline:
             words=tuple(self.tokenizer.tokens(tokens)),
             certainty=tuple(frame.certainty[0, 1:-1].tolist()),
             decided=tuple(frame.decided[0, 1:-1].tolist()),
-            text=render(row, tokens, self.tokenizer)[0],
+            text=render(row, self._writer.before_end(frame.tokens[0].tolist()), self.tokenizer)[0],
         )
 
     def _settings(
@@ -226,21 +237,6 @@ class Pipeline:
         written = self._writer.write([k for group in keys for k in group], controllers, settings, seed)
         return [[written[k] for k in group] for group in keys]
 
-    def _satisfy(
-        self, chosen: list[Written], controllers: Sequence[Controller], settings: Settings, seed: int, mode: OnUnsatisfied
-    ) -> list[Written]:
-        if mode != "resample":
-            return _enforce(chosen, mode)
-        for attempt in range(1, _RETRIES + 1):
-            missed = [i for i, w in enumerate(chosen) if not w.satisfied]
-            if not missed:
-                break
-            keys = {i: attempt_key(i, attempt << 16) for i in missed}
-            again = self._writer.write(keys.values(), controllers, settings, seed)
-            for i, key in keys.items():
-                chosen[i] = _better(chosen[i], again[key], attempt + 1)
-        return chosen
-
     def _gap_weights(self, layout: Layout) -> list[np.ndarray]:
         return self.lengths.gap_weights(layout, self.model)
 
@@ -254,13 +250,18 @@ def _better(old: Written, new: Written, attempts: int) -> Written:
     return replace(kept, evaluations=spent, attempts=attempts)
 
 
-def _enforce(written: list[Written], mode: str) -> list[Written]:
-    if mode not in ("return", "resample", "raise"):
-        raise WishError(f"on_unsatisfied is return, resample or raise, not {mode!r}")
-    missed = [v for w in written for v in w.verdicts if not v.satisfied]
+def _satisfy(chosen: list[Written], again: Callable[[list[int]], dict[int, Written]], mode: OnUnsatisfied) -> list[Written]:
+    """What is done about texts that miss a wish: nothing, ``again`` with new keys, or an error."""
+    missed = [i for i, w in enumerate(chosen) if not w.satisfied]
     if mode == "raise" and missed:
-        raise Unsatisfied(f"{missed[0].name}: {missed[0].detail}")
-    return written
+        wrong = next(v for v in chosen[missed[0]].verdicts if not v.satisfied)
+        raise Unsatisfied(f"{wrong.name}: {wrong.detail}")
+    for attempt in range(1, _RETRIES + 1) if mode == "resample" else ():
+        keys = {i: attempt_key(i, attempt << 16) for i, w in enumerate(chosen) if not w.satisfied}
+        written = again(list(keys.values())) if keys else {}
+        for i, key in keys.items():
+            chosen[i] = _better(chosen[i], written[key], attempt + 1)
+    return chosen
 
 
 def _rank(group: list[Written], select: Select) -> list[Written]:
@@ -271,6 +272,15 @@ def _check(**counts: int) -> None:
     for name, value in counts.items():
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise WishError(f"{name} is a whole number of 1 or more, not {value!r}")
+
+
+def _check_modes(select: str = "best", on_unsatisfied: str = "return", seed: int = 0) -> None:
+    if select not in get_args(Select):
+        raise WishError(f"select is {' or '.join(get_args(Select))}, not {select!r}")
+    if on_unsatisfied not in get_args(OnUnsatisfied):
+        raise WishError(f"on_unsatisfied is return, resample or raise, not {on_unsatisfied!r}")
+    if isinstance(seed, bool) or not isinstance(seed, int):
+        raise WishError(f"seed is a whole number, not {seed!r}")
 
 
 def _named(value: Any, known: dict[str, Any], kind: str) -> Any:

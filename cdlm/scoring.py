@@ -67,11 +67,12 @@ def _score(model: DiffusionLM, vocabulary: Vocabulary, ids: Sequence[int], draws
     level, jacobian = _stratified(model, draws, noise)
     integrand = _diffusion_term(model, canvas.features, x0, open_, level, noise) * jacobian[:, None]
     per_draw = integrand[:, 1:-1].double()
-    ends = _ends(model, canvas.features, x0, open_, canvas.tokens, noise)[1:-1].double()
-    per_token = per_draw.mean(0) + ends
+    ends = _ends(model, canvas.features, x0, open_, canvas.tokens, noise)[:, 1:-1].double()
+    per_token = per_draw.mean(0) + ends.mean(0)
     # Strata are drawn once each; neighbours differ by the curve and by noise, so this errs on the large side.
     spread = per_draw.sum(1)
-    error = float((spread[1:] - spread[:-1]).pow(2).sum().div(2 * (draws - 1)).sqrt() / math.sqrt(draws))
+    variance = (spread[1:] - spread[:-1]).pow(2).sum() / (2 * (draws - 1)) + ends.sum(1).var()
+    error = float((variance / draws).sqrt())
     return Score(float(per_token.sum()), error, tuple(per_token.tolist()), len(ids))
 
 
@@ -103,11 +104,11 @@ def _diffusion_term(
 def _ends(
     model: DiffusionLM, features: dict[str, Tensor | None], x0: Tensor, open_: Tensor, tokens: Tensor, noise: TextNoise
 ) -> Tensor:
-    """Reconstruction at the lowest noise plus the prior's KL at the highest, per position."""
+    """Reconstruction at the lowest noise plus the prior's KL at the highest, per draw and position."""
     t = torch.where(open_, 1e-6, 0.0)
     logits = model(model.diffuse(x0, t, noise.normal(2, Stream.SCORE, *x0.shape)[0]), t, None, **features).logits
-    reconstruction = -logits.float().log_softmax(-1).gather(-1, tokens[..., None]).squeeze(-1).mean(0)
+    reconstruction = -logits.float().log_softmax(-1).gather(-1, tokens[..., None]).squeeze(-1)
     top = model.noise(torch.ones_like(t))
     variance = top.sigma[..., None] ** 2
     kl = 0.5 * (variance - 1 - variance.log() + (top.alpha[..., None] * x0) ** 2).sum(-1)
-    return (reconstruction + kl.mean(0)) * open_[0]
+    return (reconstruction + kl) * open_

@@ -7,9 +7,10 @@ from itertools import groupby
 import numpy as np
 import torch
 
-from cdlm.control.canvas import Canvas, blank_canvas
+from cdlm.control.canvas import Canvas, blank_canvas, padded_canvas
 from cdlm.control.controller import Controller, WishError
-from cdlm.control.layout import Layout, Row, Vocabulary, draw_sizes, free_layout, lay_out, render
+from cdlm.control.layout import Layout, Vocabulary, draw_sizes, free_layout
+from cdlm.control.rows import Row, free_row, lay_out, render
 from cdlm.diffusion.model import DiffusionLM
 from cdlm.output import Written
 from cdlm.sampling.loop import EarlyStop, Frame, trajectory
@@ -18,6 +19,7 @@ from cdlm.sampling.samplers import Commit, Sampler
 from cdlm.sampling.steering import Steering, TiltPosterior
 
 _ATTEMPT_BITS = 32
+_LAYOUT_DRAWS = 64
 
 GapWeights = Callable[[Layout], Sequence[np.ndarray]]
 
@@ -51,11 +53,17 @@ class Writer:
         rng = generator(seed, key, 0, Stream.LAYOUT)
         room = self.model.config.max_length - 2
         layout = self.plan(controllers, rng)
+        if self._padded and layout == free_layout(room):
+            return free_row(room)
         pieces = np.array(self.model.config.piece_counts or [0, 1], dtype=float)
-        row = lay_out(layout, draw_sizes(layout, self.gap_weights(layout), rng), pieces, rng)
-        if len(row.ids) > room:
-            raise WishError(f"the text needs {len(row.ids)} positions, this model has {room}; shorten the template or the gaps")
-        return row
+        weights, row = self.gap_weights(layout), None
+        for _ in range(_LAYOUT_DRAWS):
+            row = lay_out(layout, draw_sizes(layout, weights, rng), pieces, rng)
+            if row is not None and len(row.ids) <= room:
+                return row
+        if row is None:
+            raise WishError(f"no gap has room for {' and '.join(repr(p.text) for p in layout.phrases)}; make the gaps longer")
+        raise WishError(f"the text needs {len(row.ids)} positions, this model has {room}; shorten the template or the gaps")
 
     def plan(self, controllers: Sequence[Controller], rng: np.random.Generator) -> Layout:
         """Narrow an empty text by every wish; templates first, for the others count what they leave."""
@@ -83,6 +91,9 @@ class Writer:
         begins = torch.from_numpy(vocabulary.starts_word).to(device)
         starts = torch.nn.functional.pad(torch.tensor([row.starts for row in rows], device=device), (1, 1), value=1)
         canvas = canvas.restrict(starts == 1, begins).restrict(starts == 0, ~begins)
+        if self._padded:
+            length, free = self.model.config.max_length, rows[0].free
+            canvas = padded_canvas(canvas, length, pad_id=vocabulary.pad_id, end_id=vocabulary.end_id, free=free)
         for wish in controllers:
             canvas = wish.prepare(canvas, vocabulary)
         if bool(canvas.stuck().any()):
@@ -116,15 +127,24 @@ class Writer:
                 finished[key] = self._finish(rows[key], frames, place, controllers)
         return finished
 
+    def before_end(self, tokens: Sequence[int]) -> list[int]:
+        """What stands between START and the first END; all but the last position where there is none."""
+        end = self.tokenizer.end_id
+        return list(tokens[1 : tokens.index(end) if end in tokens else len(tokens) - 1])
+
+    @property
+    def _padded(self) -> bool:
+        return bool(self.model.config.length_mode == "padded")
+
     def _finish(self, row: Row, frames: Sequence[Frame], place: int, controllers: Sequence[Controller]) -> Written:
         last = frames[-1]
-        tokens = last.tokens[place, 1:-1].tolist()
+        tokens = self.before_end(last.tokens[place].tolist())
         text, fills = render(row, tokens, self.tokenizer)
-        open_ = torch.tensor([i < 0 for i in row.ids])
-        surprise = last.surprise[place, 1:-1].cpu()[open_]
+        open_ = torch.tensor([i < 0 for i in row.ids[: len(tokens)]], dtype=torch.bool)
+        surprise = last.surprise[place, 1 : 1 + len(tokens)].cpu()[open_]
         return Written(
             text=text,
-            words=tuple(self.tokenizer.words(tokens)),
+            words=tuple(span.text for span in self.tokenizer.spans(text)),
             verdicts=tuple(wish.judge(text, self.tokenizer) for wish in controllers),
             fills=fills,
             surprise=float(surprise.mean()) if len(surprise) else 0.0,
@@ -134,8 +154,8 @@ class Writer:
 
 def _evaluations(frames: Sequence[Frame], place: int) -> int:
     """Evaluations until this text had nothing open any more for good."""
-    open_after = [bool((~f.decided[place]).any()) for f in frames]
-    return 1 + max((k + 1 for k, still in enumerate(open_after) if still), default=0)
+    still_open = [k for k, frame in enumerate(frames) if bool((~frame.decided[place]).any())]
+    return min(len(frames), 2 + max(still_open, default=-1)) if frames[-1].evaluations else 0
 
 
 def _batches(rows: dict[int, Row], size: int) -> Iterator[list[int]]:

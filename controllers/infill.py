@@ -55,7 +55,9 @@ class Infill(Controller):
         least = sum(p.low if isinstance(p, Gap) else p.words for p in pieces)
         positions = sum(p.low if isinstance(p, Gap) else len(p.ids) for p in pieces)
         if positions > layout.high or least > layout.high:
-            raise WishError(f"infill: the template needs at least {max(least, positions)} words, the limit is {layout.high}")
+            raise WishError(
+                f"infill: the template needs at least {max(least, positions)} words, the limit is {layout.high}"
+            )
         return Layout(pieces, layout.low, layout.high, template=True)
 
     def judge(self, text: str, vocabulary: Vocabulary) -> Verdict:

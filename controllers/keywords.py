@@ -1,22 +1,22 @@
 """Keywords: words and phrases that must, or must not, stand in the text."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
 from cdlm.control.canvas import Canvas
 from cdlm.control.controller import Controller, Pins, Verdict, WishError
 from cdlm.control.estimate import Estimate
-from cdlm.control.layout import Context, Layout, Vocabulary
+from cdlm.control.layout import Context, Layout, Phrase, Vocabulary
 from cdlm.types import Logits
-from controllers.bans import ban_phrase
+from controllers.bans import ban_phrase, word_begins
+from controllers.placement import BlankPins, Ids, add_evidence, arrange, drawn_order, fits, present, whole_words
 
-Phrase = tuple[int, ...]
 LAST_RESORT = 2 / 3
 
 
@@ -37,7 +37,9 @@ class Keywords(Controller):
     name = "keywords"
     include: Sequence[str] = field(default=(), metadata={"help": "words or phrases that must appear"})
     exclude: Sequence[str] = field(default=(), metadata={"help": "words or phrases that must not appear"})
-    placement: Literal["sampled", "guided"] = field(default="sampled", metadata={"help": "how included words find their place"})
+    placement: Literal["sampled", "guided"] = field(
+        default="sampled", metadata={"help": "how included words find their place"}
+    )
     at: dict[str, int] = field(default_factory=dict, metadata={"help": "phrase: word position it begins at, from 1"})
 
     def __post_init__(self) -> None:
@@ -49,6 +51,9 @@ class Keywords(Controller):
             raise WishError(f"keywords: {sorted(both)[0]!r} is both included and excluded")
         if not all(p.strip() for p in (*self.include, *self.exclude)):
             raise WishError("keywords: an empty word cannot be included or excluded")
+        early = [at for at in self.at.values() if at < 1]
+        if early:
+            raise WishError(f"keywords: words are counted from 1, at={early[0]}")
         stray = set(self.at) - set(self.include)
         if stray:
             raise WishError(f"keywords: at names {sorted(stray)[0]!r}, which is not included")
@@ -56,31 +61,46 @@ class Keywords(Controller):
             raise WishError("keywords: nothing to include or exclude")
 
     def plan(self, layout: Layout, vocabulary: Vocabulary, rng: np.random.Generator) -> Layout:
-        given = " ".join(p.text for p in layout.pieces if isinstance(p, Context))
-        missing = [p for p in maximal(self.include, vocabulary) if not contains(given, p, vocabulary)]
+        self._refuse_contradictions(layout, vocabulary)
+        missing = [p for p in maximal(self.include, vocabulary) if p in self.at or not _given(layout, p, vocabulary)]
         for phrase in missing:
             phrase_ids(phrase, vocabulary)
         words = sum(len(vocabulary.spans(p)) for p in missing)
         low = layout.context_words + words
         ends = [at - 1 + len(vocabulary.spans(p)) for p, at in self.at.items()]
         if max([low, *ends]) > layout.high:
-            raise WishError(f"keywords: {', '.join(map(repr, missing))} need {max([low, *ends])} words, the limit is {layout.high}")
+            named = ", ".join(map(repr, missing))
+            raise WishError(f"keywords: {named} need {max([low, *ends])} words, the limit is {layout.high}")
+        shapes = [tuple(len(span.ids) for span in vocabulary.spans(p)) for p in missing]
+        phrases = (Phrase(p, shape, self.at.get(p)) for p, shape in zip(missing, shapes, strict=True))
+        layout = replace(layout, phrases=(*layout.phrases, *phrases))
         return layout.narrow(max([low, *ends, 1]), layout.high, "keywords")
 
+    def _refuse_contradictions(self, layout: Layout, vocabulary: Vocabulary) -> None:
+        for banned in self.exclude:
+            if _given(layout, banned, vocabulary):
+                raise WishError(f"keywords: {banned!r} is excluded but stands in the given text")
+            within = [p for p in self.include if contains(p, banned, vocabulary)]
+            if within:
+                raise WishError(f"keywords: {banned!r} is excluded but stands in {within[0]!r}, which is included")
+
     def prepare(self, canvas: Canvas, vocabulary: Vocabulary) -> Canvas:
-        for phrase in self.exclude:
-            canvas = ban_phrase(canvas, phrase, vocabulary)
         for phrase, at in self.at.items():
-            canvas = self._pin_at(canvas, phrase_ids(phrase, vocabulary), at, phrase)
+            canvas = self._pin_at(canvas, phrase_ids(phrase, vocabulary), at, phrase, vocabulary)
+        for phrase in self.exclude:  # afterwards: a ban of several words looks at what stands there
+            canvas = ban_phrase(canvas, phrase, vocabulary)
         return canvas
 
     @staticmethod
-    def _pin_at(canvas: Canvas, ids: Phrase, at: int, phrase: str) -> Canvas:
-        where = torch.zeros_like(canvas.decided)
-        where[:, at : at + len(ids)] = True
-        tokens = canvas.tokens.clone()
-        tokens[:, at : at + len(ids)] = torch.tensor(ids, device=tokens.device)
-        if bool((where & canvas.decided & (tokens != canvas.tokens)).any()):
+    def _pin_at(canvas: Canvas, ids: Ids, at: int, phrase: str, vocabulary: Vocabulary) -> Canvas:
+        begins = word_begins(canvas, vocabulary)
+        first = begins & (begins.cumsum(1) == at + 1)  # START is the word before the first
+        where, tokens = torch.zeros_like(canvas.decided), canvas.tokens.clone()
+        for k, word in enumerate(ids):
+            here = torch.nn.functional.pad(first, (k, 0))[:, : first.shape[1]]
+            where, tokens = where | here, torch.where(here, word, tokens)
+        possible = canvas.allowed.gather(-1, tokens[..., None]).squeeze(-1)
+        if bool((where & torch.where(canvas.decided, tokens != canvas.tokens, ~possible)).any()):
             raise WishError(f"keywords: {phrase!r} cannot begin at word {at}, other words are fixed there")
         return canvas.pin(where, tokens)
 
@@ -89,55 +109,59 @@ class Keywords(Controller):
         if self.placement == "sampled" or not self.include:
             return None
         evidence = torch.zeros_like(estimate.logits)
+        whole = whole_words(estimate.canvas, vocabulary)
         for ids in self._phrases(vocabulary):
-            _add_evidence(evidence, estimate, ids)
+            add_evidence(evidence, estimate, ids, whole(ids))
         return evidence
 
     def pins(self, estimate: Estimate, vocabulary: Vocabulary, uniform: Float[Tensor, " batch"]) -> Pins | None:
-        if not self.include or (self.placement == "guided" and estimate.progress < LAST_RESORT):
+        """Every absent phrase gets a place: the first one is pinned there, the others' places are kept open for them."""
+        whole = whole_words(estimate.canvas, vocabulary)
+        absent = {ids: (~present(estimate.canvas, ids, whole(ids))).tolist() for ids in self._phrases(vocabulary)}
+        wanted = {
+            ids: fits(estimate, ids, whole(ids)).double().cpu().numpy() for ids, rows in absent.items() if any(rows)
+        }
+        if not wanted:
             return None
-        canvas = estimate.canvas
-        where, tokens = torch.zeros_like(canvas.decided), canvas.tokens.clone()
-        for row in range(len(where)):
-            self._pin_row(estimate, row, vocabulary, float(uniform[row]), where, tokens)
-        return Pins(where, tokens)
+        pins, decided = BlankPins.of(estimate.canvas), estimate.canvas.decided.cpu().numpy()
+        late = self.placement == "sampled" or estimate.progress >= LAST_RESORT
+        for row in range(len(decided)):
+            options = {ids: fit[row] for ids, fit in wanted.items() if absent[ids][row] and np.isfinite(fit[row]).any()}
+            places = self._places(options, decided[row], float(uniform[row]))
+            for number, (ids, place) in enumerate(places.items()):
+                pins.fill(row, place, ids, now=late and number == 0)
+        return pins.pins(estimate.canvas)
 
-    def _pin_row(  # noqa: PLR0913 - one row of the tensors that are filled
-        self, estimate: Estimate, row: int, vocabulary: Vocabulary, uniform: float, where: Tensor, tokens: Tensor
-    ) -> None:
-        """Place the phrase that has the fewest good places; one a step, so that the next one sees it."""
-        options = []
-        for ids in self._phrases(vocabulary):
-            if not present(estimate.canvas, ids)[row]:
-                fit = fits(estimate, ids)[row]
-                options.append((float(fit.logsumexp(0)), ids, fit))
-        possible = [o for o in options if np.isfinite(o[0])]
-        if not possible:
-            return
-        _, ids, fit = min(possible, key=lambda o: o[0])
-        place = self._choose(fit, uniform)
-        where[row, place : place + len(ids)] = True
-        tokens[row, place : place + len(ids)] = torch.tensor(ids, device=tokens.device)
+    def _places(self, options: dict[Ids, np.ndarray], decided: np.ndarray, uniform: float) -> dict[Ids, int]:
+        """Where the phrases go, the one with the fewest good places first: its place drawn (sampled) or its best (guided)."""
+        order = sorted(options, key=lambda ids: np.logaddexp.reduce(options[ids]))
+        ranked = {
+            ids: np.argsort(-options[ids], kind="stable")[: np.isfinite(options[ids]).sum()].tolist() for ids in order
+        }
+        if order and self.placement == "sampled":
+            ranked[order[0]] = drawn_order(options[order[0]], uniform)
+        found = arrange(ranked, decided)
+        if found is not None:
+            return found
+        return next((f for ids in order if (f := arrange({ids: ranked[ids]}, decided)) is not None), {})
 
-    def _choose(self, fit: Float[Tensor, " length"], uniform: float) -> int:
-        if self.placement == "guided":
-            return int(fit.argmax())
-        cumulative = fit.double().softmax(0).cumsum(0)
-        return min(int(torch.searchsorted(cumulative, uniform)), len(fit) - 1)
-
-    def _phrases(self, vocabulary: Vocabulary) -> list[Phrase]:
-        return [phrase_ids(p, vocabulary) for p in maximal(self.include, vocabulary)]
+    def _phrases(self, vocabulary: Vocabulary) -> list[Ids]:
+        """Ids of what has to be written; a phrase with an unknown word can only stand in the given text."""
+        spelled = [(p, vocabulary.spans(p)) for p in maximal(self.include, vocabulary)]
+        return [phrase_ids(p, vocabulary) for p, spans in spelled if all(span.known for span in spans)]
 
     def judge(self, text: str, vocabulary: Vocabulary) -> Verdict:
         missing = [p for p in self.include if not contains(text, p, vocabulary)]
         found = [p for p in self.exclude if contains(text, p, vocabulary)]
         total = len(self.include) + len(self.exclude)
-        said = [f"missing: {', '.join(missing)}"] * bool(missing) + [f"present but excluded: {', '.join(found)}"] * bool(found)
+        said = [f"missing: {', '.join(missing)}"] * bool(missing) + [
+            f"present but excluded: {', '.join(found)}"
+        ] * bool(found)
         detail = "; ".join(said) or "all there" + ", none excluded" * bool(self.exclude)
         return Verdict(self.name, not missing and not found, 1 - (len(missing) + len(found)) / total, detail)
 
 
-def phrase_ids(phrase: str, vocabulary: Vocabulary) -> Phrase:
+def phrase_ids(phrase: str, vocabulary: Vocabulary) -> Ids:
     """Token ids of a phrase.
 
     Raises:
@@ -162,47 +186,11 @@ def contains(text: str, phrase: str, vocabulary: Vocabulary) -> bool:
     return any(words[i : i + len(wanted)] == wanted for i in range(len(words) - len(wanted) + 1))
 
 
+def _given(layout: Layout, phrase: str, vocabulary: Vocabulary) -> bool:
+    return any(contains(p.text, phrase, vocabulary) for p in layout.pieces if isinstance(p, Context))
+
+
 def maximal(phrases: Iterable[str], vocabulary: Vocabulary) -> list[str]:
-    """Phrases that do not already stand inside a longer one."""
-    distinct = list(dict.fromkeys(phrases))
+    """Phrases that do not already stand inside a longer one, nor, in another case, before them."""
+    distinct = list({tuple(words_of(p, vocabulary)): p for p in reversed(list(phrases))}.values())[::-1]
     return [p for p in distinct if not any(p != q and contains(q, p, vocabulary) for q in distinct)]
-
-
-def present(canvas: Canvas, ids: Phrase) -> Bool[Tensor, " batch"]:
-    """Whether the decided positions spell the phrase somewhere."""
-    return _match(canvas, ids).any(1)
-
-
-def _match(canvas: Canvas, ids: Phrase) -> Bool[Tensor, "batch places"]:
-    places = canvas.shape[1] - len(ids) + 1
-    hits = [(canvas.tokens == w) & canvas.decided for w in ids]
-    return torch.stack([hit[:, k : k + places] for k, hit in enumerate(hits)]).all(0)
-
-
-def fits(estimate: Estimate, ids: Phrase) -> Float[Tensor, "batch length"]:
-    """log P of the phrase beginning at each position under the current belief; -inf where it cannot."""
-    logp = estimate.logits.float().log_softmax(-1)
-    length = logp.shape[1]
-    padded = torch.nn.functional.pad(logp, (0, 0, 0, len(ids)), value=-torch.inf)
-    score = torch.stack([padded[:, k : k + length, w] for k, w in enumerate(ids)]).sum(0)
-    return score.masked_fill(present_here(estimate.canvas, ids), -torch.inf)
-
-
-def present_here(canvas: Canvas, ids: Phrase) -> Bool[Tensor, "batch length"]:
-    """Places where the phrase is decided already (nothing is left to pin there)."""
-    return torch.nn.functional.pad(_match(canvas, ids), (0, len(ids) - 1))
-
-
-def _add_evidence(evidence: Logits, estimate: Estimate, ids: Phrase) -> None:
-    """Raise the phrase's tokens so that it is expected once; nothing where it already stands."""
-    absent = ~present(estimate.canvas, ids)
-    together = fits(estimate, ids).exp().clamp(max=1 - 1e-6)
-    somewhere = 1 - torch.exp(torch.log1p(-together).sum(1, keepdim=True))
-    gain = (together / somewhere.clamp(min=1e-12)).clamp(max=1 - 1e-6) - together
-    for k, word in enumerate(ids):
-        shifted = torch.nn.functional.pad(gain, (k, 0))[:, : gain.shape[1]]
-        p = estimate.probabilities[..., word].clamp(1e-12, 1 - 1e-6)
-        raised = (p + shifted).clamp(1e-12, 1 - 1e-6)
-        change = torch.logit(raised) - torch.logit(p)
-        evidence[..., word] += torch.where(absent[:, None] & ~estimate.canvas.decided, change, 0.0)
-

@@ -17,10 +17,14 @@ class Length(Controller):
 
     name = "length"
     low: int = field(metadata={"help": "words, punctuation counted"})
-    high: int | None = field(default=None, metadata={"help": "largest number of words; empty: exactly the first number"})
+    high: int | None = field(
+        default=None, metadata={"help": "largest number of words; empty: exactly the first number"}
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if not all(isinstance(n, int) for n in (self.low, self.most)):
+            raise WishError(f"length: whole numbers, not low={self.low!r} and high={self.high!r}")
         if self.low < 1 or self.most < self.low:
             raise WishError(f"length: 1 <= low <= high, but low={self.low} and high={self.high}")
 

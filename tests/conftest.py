@@ -9,20 +9,24 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import importlib.util
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from hypothesis import settings
 from jaxtyping import install_import_hook
 
 CHECKED = [
-    "cdlm.diffusion",
-    "cdlm.sampling.randomness",
-    "cdlm.sampling.samplers",
-    "cdlm.control.canvas",
-    "cdlm.control.estimate",
+    *(f"cdlm.diffusion.{name}" for name in "denoiser embedding length model objective schedule".split()),
+    *(f"cdlm.sampling.{name}" for name in "randomness samplers select state steering".split()),
+    "cdlm.control",
 ]
-"""Modules whose annotations, shapes included, are checked at run time in every test; CDLM_CHECK_SHAPES=0 switches that off."""
+"""Modules whose annotations, shapes included, are checked at run time in every test; CDLM_CHECK_SHAPES=0 switches that off.
+
+Two are left out: the loop, a generator that would lose its ``no_grad`` behind a checker, and the configuration, which checks itself.
+"""
 CHECKER = "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"  # an int may stand for a float
 
 if os.environ.get("CDLM_CHECK_SHAPES", "1") != "0" and importlib.util.find_spec("cdlm") is not None:
@@ -69,3 +73,97 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
         report.outcome = "failed"
         report.longrepr = f"skipped although CDLM_DATA is set: {report.longrepr[2]}"
     return report
+
+
+TEMPLATES = (
+    "{name} is a {price} {kind} near the {area} .",
+    "{name} serves {food} food .",
+    "{name} is a {kind} that serves {price} {food} food .",
+    "near the {area} there is a {kind} called {name} .",
+    "{name} is a {food} {kind} .",
+)
+SLOTS = {
+    "name": ("Zizzi", "Cocum", "Aromi"),
+    "price": ("cheap", "dear"),
+    "kind": ("pub", "cafe", "hotel"),
+    "area": ("park", "river", "station"),
+    "food": ("Italian", "Indian", "French"),
+}
+
+
+@dataclass(frozen=True)
+class TinyRun:
+    """A finished training run on all sentences of a toy grammar: what it read, where it lies, what it may say."""
+
+    corpus: Path
+    folder: Path
+    lines: tuple[str, ...]
+
+    @property
+    def model(self) -> Path:
+        """The exported model."""
+        return self.folder / "best"
+
+    @property
+    def settings(self) -> dict[str, object]:
+        """The configuration as `parse_config` takes it."""
+        return tiny_settings(self.corpus, self.folder)
+
+    def says(self, text: str) -> bool:
+        """Whether a written text is a sentence of the grammar."""
+        return text.replace(".", " .") in self.lines
+
+
+def tiny_sentences() -> tuple[str, ...]:
+    """All sentences of the toy grammar, each once."""
+    filled = (t.format(**dict(zip(SLOTS, values, strict=True))) for t in TEMPLATES for values in product(*SLOTS.values()))
+    return tuple(dict.fromkeys(filled))
+
+
+def tiny_settings(corpus: Path, output: Path) -> dict[str, object]:
+    """A configuration that learns the toy grammar in about ten seconds on one core."""
+    backbone = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 2}
+    train = {"steps": 400, "tokens_per_batch": 512, "learning_rate": 8e-3, "warmup_steps": 20, "ema_decay": 0.99}
+    train |= {"eval_every": 200, "save_every": 200, "refit_every": 25, "dtype": "float32", "device": "cpu", "preview": 0}
+    return {
+        "data": {"train": str(corpus), "min_count": 1},
+        "model": {"embedding_dim": 16, "max_length": 32, "backbone": backbone},
+        "train": train,
+        "output": str(output),
+    }
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> TinyRun:
+    """A small model, really trained once in a test session (all workers share it). Nothing may write into its folder."""
+    return _tiny(tmp_path_factory, "tiny")
+
+
+def _tiny(factory: pytest.TempPathFactory, name: str, **data: object) -> TinyRun:
+    base = factory.getbasetemp()
+    root = (base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base) / name
+    root.mkdir(exist_ok=True)
+    run = TinyRun(root / "corpus.txt", root / "run", tiny_sentences())
+    with FileLock(root / "lock"):
+        if not (root / "done").exists():
+            from cdlm.config import parse_config  # noqa: PLC0415 - only where a test asks for a model
+            from cdlm.training.run import train  # noqa: PLC0415
+
+            run.corpus.write_text("\n".join(run.lines) + "\n", encoding="utf-8")
+            settings = run.settings
+            settings["data"] = {**settings["data"], **data}  # type: ignore[dict-item]
+            train(parse_config(settings))
+            (root / "done").touch()
+    return run
+
+
+@pytest.fixture(scope="session")
+def tiny_model_folder(tiny_run: TinyRun) -> Path:
+    """The exported model of `tiny_run`; it writes mostly sentences of the toy grammar."""
+    return tiny_run.model
+
+
+@pytest.fixture(scope="session")
+def tiny_bpe_model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same grammar in byte-pair pieces; half of its words have several tokens."""
+    return _tiny(tmp_path_factory, "tiny-bpe", tokenizer="bpe", vocab_size=96).model

@@ -80,3 +80,24 @@ def blank_canvas(
         left=places + 1,
         right=length - places,
     )
+
+
+def padded_canvas(canvas: Canvas, length: int, *, pad_id: int, end_id: int, free: bool) -> Canvas:
+    """Diffusion-LM's mode: PAD up to ``length`` positions and no known right boundary.
+
+    ``free``: the text ends where END is written, so END and PAD are open too; otherwise they are pinned behind it.
+    """
+    size, more = canvas.shape[1], length - canvas.shape[1]
+    places = torch.arange(length, device=canvas.tokens.device).expand(len(canvas.tokens), length)
+    decided = torch.nn.functional.pad(canvas.decided, (0, more), value=True)
+    allowed = torch.nn.functional.pad(canvas.allowed, (0, 0, 0, more), value=False)
+    if free:
+        decided = decided & (places < size - 1)
+        allowed[:, 2:, [pad_id, end_id]] = True  # a text has at least one word
+    return Canvas(
+        tokens=torch.nn.functional.pad(canvas.tokens, (0, more), value=pad_id),
+        decided=decided,
+        allowed=allowed,
+        left=places + 1,
+        right=torch.zeros_like(places),
+    )

@@ -40,10 +40,15 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Pins:
-    """Positions that a controller decides in the middle of a run, and their tokens."""
+    """Positions that a controller decides in the middle of a run, and their tokens.
+
+    Attributes:
+        where: decided now. reserve: kept open for the same tokens: nothing else is decided there, and if the run ends they are.
+    """
 
     where: Bool[Tensor, "batch length"]
     tokens: Tokens
+    reserve: Bool[Tensor, "batch length"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,11 +111,13 @@ class Controller(ABC):
 
 
 def conflicts(controllers: Sequence[Controller]) -> None:
-    """Refuse two wishes of a kind that allows only one.
+    """Refuse what is no wish, and two wishes of a kind that allows only one.
 
     Raises:
-        WishError: the same exclusive controller was given twice.
+        WishError: not a sequence of controllers, or the same exclusive controller was given twice.
     """
+    if not isinstance(controllers, Sequence) or not all(isinstance(c, Controller) for c in controllers):
+        raise WishError(f"controllers is a list of controllers, such as [Length(12)], not {controllers!r}")
     names = [c.name for c in controllers if c.name in ("infill", "length")]
     if len(names) != len(set(names)):
         raise WishError(f"{max(names, key=names.count)} was given twice; one wish of this kind fits a text")

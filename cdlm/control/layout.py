@@ -2,11 +2,12 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 
+@runtime_checkable
 class Word(Protocol):
     """One word of a typed text and the ids that stand for it."""
 
@@ -22,6 +23,7 @@ class Word(Protocol):
     def known(self) -> bool: ...
 
 
+@runtime_checkable
 class Vocabulary(Protocol):
     """What controllers need of a tokenizer; ``cdlm.data.tokenizer.TextTokenizer`` is one."""
 
@@ -40,8 +42,7 @@ class Vocabulary(Protocol):
     def decode(self, ids: Sequence[int]) -> str: ...
     def words(self, ids: Sequence[int]) -> list[str]: ...
     def suggest(self, word: str, n: int = 3) -> list[str]: ...
-    def spellings(self, word: str) -> Iterable[tuple[int, ...]]: ...
-    def case_forms(self, word: str) -> list[str]: ...
+    def pieces(self, word: str, *, any_case: bool = False) -> Iterable[tuple[int, int, int]]: ...
 
 
 class LayoutError(ValueError):
@@ -74,16 +75,28 @@ Piece = Context | Gap
 
 
 @dataclass(frozen=True)
+class Phrase:
+    """Neighbouring words that some gap must hold: their token counts and, if it matters, at which word of the text they begin."""
+
+    text: str
+    pieces: tuple[int, ...]
+    at: int | None = None
+
+
+@dataclass(frozen=True)
 class Layout:
     """Pieces in order, and the words that the whole text may have.
 
-    ``template`` is False for a text written from nothing: one gap whose length follows the corpus.
+    Attributes:
+        template: False for a text written from nothing: one gap whose length follows the corpus.
+        phrases: what must find room in the gaps.
     """
 
     pieces: tuple[Piece, ...]
     low: int
     high: int
     template: bool = False
+    phrases: tuple["Phrase", ...] = ()
 
     @property
     def gaps(self) -> tuple[Gap, ...]:
@@ -108,7 +121,9 @@ class Layout:
         """
         narrowed = replace(self, low=max(self.low, low), high=min(self.high, high))
         if narrowed.low > narrowed.high:
-            raise LayoutError(f"{why} leaves no possible length: at least {narrowed.low} and at most {narrowed.high} words")
+            raise LayoutError(
+                f"{why} leaves no possible length: at least {narrowed.low} and at most {narrowed.high} words"
+            )
         return narrowed
 
 
@@ -126,8 +141,8 @@ def draw_sizes(layout: Layout, weights: Sequence[np.ndarray], rng: np.random.Gen
     Raises:
         LayoutError: no sizes fit.
     """
-    tables = [_within(gap, w) for gap, w in zip(layout.gaps, weights, strict=True)]
     room = layout.high - layout.context_words
+    tables = [_within(gap, w, room) for gap, w in zip(layout.gaps, weights, strict=True)]
     if room < 0:
         raise LayoutError(f"the context alone has {layout.context_words} words, more than the {layout.high} allowed")
     reach = _reachable(tables, room)
@@ -146,8 +161,8 @@ def draw_sizes(layout: Layout, weights: Sequence[np.ndarray], rng: np.random.Gen
     return sizes[::-1]
 
 
-def _within(gap: Gap, weights: np.ndarray) -> np.ndarray:
-    size = np.arange(max(len(weights), gap.low + 1, (gap.high or 0) + 1))
+def _within(gap: Gap, weights: np.ndarray, room: int) -> np.ndarray:
+    size = np.arange(max(len(weights), gap.low + 1, (room if gap.high is None else gap.high) + 1))
     padded = np.zeros(len(size))
     padded[: len(weights)] = weights
     inside = (size >= gap.low) & (size <= (gap.high if gap.high is not None else len(size)))
@@ -161,49 +176,3 @@ def _reachable(tables: Sequence[np.ndarray], room: int) -> list[np.ndarray]:
     for table in tables:
         reach.append(np.convolve(reach[-1], table)[: room + 1])
     return reach
-
-
-@dataclass(frozen=True)
-class Row:
-    """A layout with its lengths drawn: one entry per position between START and END.
-
-    Attributes:
-        ids: token ids, -1 where the position is open.
-        starts: 1 where a word must begin, 0 where it must go on.
-        slots: for every piece the context or the slice of positions that fills it.
-    """
-
-    ids: tuple[int, ...]
-    starts: tuple[int, ...]
-    slots: tuple[Context | slice, ...]
-
-
-def lay_out(layout: Layout, sizes: Sequence[int], pieces: np.ndarray, rng: np.random.Generator) -> Row:
-    """Positions of a text whose gaps have ``sizes`` words; a word of a gap takes k positions with weight ``pieces[k]``."""
-    ids: list[int] = []
-    starts: list[int] = []
-    slots: list[Context | slice] = []
-    remaining = iter(sizes)
-    for piece in layout.pieces:
-        if isinstance(piece, Context):
-            ids += piece.ids
-            starts += [1] * len(piece.ids)
-            slots.append(piece)
-            continue
-        shape = _word_shapes(next(remaining), pieces, rng)
-        slots.append(slice(len(ids), len(ids) + len(shape)))
-        ids += [-1] * len(shape)
-        starts += shape
-    return Row(tuple(ids), tuple(starts), tuple(slots))
-
-
-def _word_shapes(words: int, pieces: np.ndarray, rng: np.random.Generator) -> list[int]:
-    counts = rng.choice(len(pieces), size=words, p=pieces / pieces.sum()) if words else []
-    return [int(k == 0) for count in counts for k in range(int(count))]
-
-
-def render(row: Row, tokens: Sequence[int], vocabulary: Vocabulary) -> tuple[str, tuple[str, ...]]:
-    """The text of a finished row and the texts of its gaps; context is copied, never decoded."""
-    fills = tuple(vocabulary.decode(tokens[s]) for s in row.slots if isinstance(s, slice))
-    remaining = iter(fills)
-    return "".join(s.text if isinstance(s, Context) else next(remaining) for s in row.slots), fills

@@ -24,7 +24,11 @@ def find_controller(name: str) -> type[Controller]:
     known = registered()
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known) or 'none; install with pip install -e .'}"
+        hint = (
+            f"did you mean {near[0]}?"
+            if near
+            else f"known: {', '.join(known) or 'none; install with pip install -e .'}"
+        )
         raise WishError(f"no controller {name!r}; {hint}")
     controller: type[Controller] = known[name].load()
     return controller

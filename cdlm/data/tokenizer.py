@@ -125,14 +125,33 @@ class TextTokenizer:
         ids = self._spell(word)
         return ids if ids and self.unk_id not in ids else None
 
-    def pieces(self, word: str) -> list[Piece]:
+    def pieces(self, word: str, *, any_case: bool = False) -> list[Piece]:
         """Every token that fits somewhere in the word: the edges of a graph over its character positions.
 
         A token sequence spells the word exactly if it is a path from 0 to len(word); so a controller bans the word in
         every spelling by following the paths, a state per position, without listing them.
         """
+        if any_case:
+            return self._pieces_in_any_case(word.lower())
         places = combinations(range(len(word) + 1), 2)
         return [Piece(*place, id_) for place in places if (id_ := self._spelled(word, *place)) is not None]
+
+    def _pieces_in_any_case(self, word: str) -> list[Piece]:
+        places = [(0, len(word))] if self.kind == "word" else combinations(range(len(word) + 1), 2)
+        return [
+            Piece(start, end, id_)
+            for start, end in places
+            for id_ in self._lowered.get((CONTINUES if start else "") + word[start:end], ())
+            if self.starts_word[id_] == (start == 0)
+        ]
+
+    @cached_property
+    def _lowered(self) -> dict[str, list[int]]:
+        """Ids of the entries by their lower-case form."""
+        found: dict[str, list[int]] = {}
+        for id_, token in enumerate(self._tokens[len(SPECIALS) :], len(SPECIALS)):
+            found.setdefault(token.lower(), []).append(id_)
+        return found
 
     def spellings(self, word: str) -> Iterator[tuple[int, ...]]:
         """Every id sequence that spells the word, the one with the longest pieces first; there may be very many."""

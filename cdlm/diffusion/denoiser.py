@@ -33,7 +33,7 @@ def backbone_config(config: DiffusionLMConfig) -> PreTrainedConfig:
     if model_type not in CONFIG_MAPPING:
         raise ValueError(f"backbone.model_type={model_type!r} is unknown to transformers{_nearest(model_type, CONFIG_MAPPING)}")
     known = {*AutoConfig.for_model(model_type).to_dict(), *CONFIG_MAPPING[model_type].attribute_map}
-    for name in settings.keys() - known:
+    for name in sorted((config.backbone or {}).keys() - known):
         raise ValueError(f"backbone.{name} is no setting of {model_type}{_nearest(name, known)}")
     built = AutoConfig.for_model(model_type, **settings)
     positions = getattr(built, "max_position_embeddings", None)
@@ -72,7 +72,7 @@ def load_backbone_weights(backbone: PreTrainedModel, folder: str) -> list[str]:
     """
     try:
         source, info = AutoModel.from_pretrained(folder, use_safetensors=True, dtype=torch.float32, output_loading_info=True)
-    except (OSError, SafetensorError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         raise ValueError(f"backbone_init_from={folder!r} holds no encoder in safetensors: {error}") from None
     found = {k: v for k, v in source.state_dict().items() if k not in info["missing_keys"]}
     own = backbone.state_dict()
@@ -139,5 +139,5 @@ class Denoiser(nn.Module):
         features = features + (self.segment.weight[0] if segment is None else self.segment(segment))
         if self_cond is not None:
             features = features + self.previous(self_cond.to(kind))
-        states: Tensor = self.backbone(inputs_embeds=features, attention_mask=mask).last_hidden_state
-        return states
+        states: Tensor = self.backbone(inputs_embeds=features.to(self.backbone.dtype), attention_mask=mask).last_hidden_state
+        return states.to(features.dtype)

@@ -8,7 +8,6 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Self
 
 import torch
 from jaxtyping import Float
@@ -37,7 +36,7 @@ class NoiseSchedule(nn.Module, ABC):
     def clock(self, log_noise: Array) -> Array:
         """The inverse of :meth:`log_noise`, clamped to [0, 1]."""
 
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "NoiseSchedule":
         """Buffers follow the model to another device but stay fp32 when it is cast."""
         kept = {name: buffer for name, buffer in self._buffers.items() if buffer is not None}
         super()._apply(fn, recurse)
@@ -162,7 +161,7 @@ class LearnedSchedule(NoiseSchedule):
         centres = torch.linspace(self.low, self.high, self.bins + 1, device=self.knots.device)
         curve = _fill(self.loss_sum / self.loss_count.clamp(min=1e-6), seen)
         curve = _smooth(curve).cummax(0).values
-        growth = torch.diff(curve, prepend=curve[:1] - (curve[1] - curve[0])).clamp(min=0)
+        growth = torch.gradient(curve)[0]  # the curve stands at the bins' centres, so growth across a bin is the central difference
         density = (1 - self.floor) * growth / growth.sum().clamp(min=1e-6) + self.floor / self.bins
         reached = torch.cat([torch.zeros_like(density[:1]), density.cumsum(0)])
         return _interpolate(torch.linspace(0, 1, self.bins + 1, device=reached.device), reached / reached[-1], centres)

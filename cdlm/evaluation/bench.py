@@ -71,8 +71,8 @@ class Bench:
 
     @cached_property
     def train(self) -> tuple[str, ...]:
-        """Training lines, detokenised."""
-        return tuple(natural(line) for line in read_split(self.corpus, "train").lines)
+        """Training lines, as the corpus spells them: their words are those of the natural text."""
+        return read_split(self.corpus, "train").lines
 
     @cached_property
     def held_out(self) -> tuple[str, ...]:

@@ -72,7 +72,9 @@ def trajectory(  # noqa: PLR0913 - every ability of the loop arrives as a value
     frames: list[Frame] = []
     for number, step in enumerate(plan):
         if step.reopen:
-            state = _reopen(model, state, step, sampler, noise, number)
+            state, frames = _reopen(model, state, step, sampler, noise, number), []
+        if not state.open.any():
+            continue  # nothing to ask the network before the next re-opening
 
         def evaluate(z: Latent, state: State = state, number: int = number) -> Estimate:
             out = model(z, state.t, state.previous, **state.canvas.features)
@@ -83,14 +85,16 @@ def trajectory(  # noqa: PLR0913 - every ability of the loop arrives as a value
         estimate = steering.estimate(model, evaluate, state.z, controllers, vocabulary)
         remaining = _remaining(plan, number)
         where, tokens = sampler.decide(state, estimate, step, remaining, noise, number)
-        where, tokens = _pinned(where, tokens, state, estimate, controllers, vocabulary, noise.uniform(number, Stream.WISH))
-        where = where | (state.open & _finished(early_stop, frames, state)[:, None])
+        finished = _finished(early_stop, frames, state)[:, None]
+        where, tokens = where | (state.open & finished), torch.where(finished, estimate.logits.argmax(-1), tokens)
+        uniform, ending = noise.uniform(number, Stream.WISH), finished | (remaining == 1)
+        where, tokens = _pinned(where, tokens, ending, state, estimate, controllers, vocabulary, uniform)
         moved = _moved(model, state, estimate, step, sampler, steering, controllers, vocabulary, noise, number)
         state = _decided(model, moved, state, estimate, where, tokens)
         frames = [*frames[-8:], _frame(state, estimate, number, len(plan))]
         yield frames[-1]
-        if not state.open.any() and not any(s.reopen for s in plan[number + 1 :]):
-            return
+    if not frames:  # nothing was open from the start
+        yield Frame(0, len(plan), canvas.tokens, canvas.decided, torch.ones_like(state.t), state.t, state.surprise, 0)
 
 
 def fresh_state(model: DiffusionLM, canvas: Canvas, noise: TextNoise) -> State:
@@ -103,7 +107,7 @@ def noised_state(model: DiffusionLM, canvas: Canvas, t: Clocks, noise: TextNoise
     """``canvas.tokens`` noised to clocks ``t``; positions with clock 0 count as decided."""
     eps = noise.normal(0, Stream.LATENT, canvas.shape[1], model.config.embedding_dim)
     z = model.diffuse(model.embed(canvas.tokens), t, eps)
-    return State(z, t, replace(canvas, decided=t <= 0), fixed=canvas.decided | (t <= 0), surprise=torch.zeros_like(t))
+    return State(z, t, replace(canvas, decided=t <= 0), fixed=t <= 0, surprise=torch.zeros_like(t))
 
 
 def _masked(logits: Logits, canvas: Canvas, temperature: float) -> Logits:
@@ -132,18 +136,19 @@ def _finished(early_stop: EarlyStop | None, frames: Sequence[Frame], state: Stat
 def _pinned(  # noqa: PLR0913
     where: Mask,
     tokens: Tokens,
+    ending: Bool[Tensor, "batch 1"],
     state: State,
     estimate: Estimate,
     controllers: Sequence[Controller],
     vocabulary: Vocabulary,
     uniform: Float[Tensor, " batch"],
 ) -> tuple[Mask, Tokens]:
-    """The sampler's decisions with those of the controllers put over them."""
+    """The sampler's decisions with those of the controllers put over them; reserved places wait until the text is ``ending``."""
     for wish in controllers:
         pins = wish.pins(estimate, vocabulary, uniform)
         if pins is not None:
-            chosen = pins.where & state.open
-            where, tokens = where | chosen, torch.where(chosen, pins.tokens, tokens)
+            chosen = (pins.where | (pins.reserve & ending)) & state.open
+            where, tokens = (where & ~pins.reserve) | chosen, torch.where(chosen, pins.tokens, tokens)
     return where, tokens
 
 
@@ -181,7 +186,7 @@ def _reopen(model: DiffusionLM, state: State, step: Step, sampler: Sampler, nois
     count = ((~state.fixed).sum(1) * step.reopen).ceil().long()
     rank = key.argsort(1, descending=True).argsort(1)
     chosen = rank < count[:, None]
-    eps = noise.normal(number, Stream.REOPEN, *state.z.shape[1:])
+    eps = noise.normal(number, Stream.RESTART, *state.z.shape[1:])
     t = torch.full_like(state.t, step.t)
     return state.reopen(chosen, model.diffuse(model.embed(state.canvas.tokens), t, eps), step.t)
 

@@ -20,6 +20,7 @@ class Stream(IntEnum):
     REOPEN = 4
     SCORE = 5
     WISH = 6
+    RESTART = 7
 
 
 def generator(seed: int, index: int, step: int, stream: Stream) -> np.random.Generator:

@@ -1,11 +1,12 @@
 """Choosing among candidates: best-of-n by the judges, minimum Bayes risk by consensus."""
 
 from collections.abc import Sequence
-from typing import Literal, Protocol, TypeVar
+from typing import Literal, Protocol, TypeVar, runtime_checkable
 
 Select = Literal["best", "mbr"]
 
 
+@runtime_checkable
 class _Verdict(Protocol):
     @property
     def score(self) -> float: ...
@@ -13,6 +14,7 @@ class _Verdict(Protocol):
     def satisfied(self) -> bool: ...
 
 
+@runtime_checkable
 class Candidate(Protocol):
     """What selection looks at."""
 

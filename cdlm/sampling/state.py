@@ -35,13 +35,17 @@ class State:
         return ~self.canvas.decided
 
     def decide(self, where: Mask, tokens: Tokens, embedded: Latent, surprise: Clocks) -> "State":
-        """Commit positions: their latent becomes the embedding, their clock 0."""
+        """Commit positions: their latent becomes the embedding, their clock 0.
+
+        So does their previous estimate: what is remembered must not depend on how long the rest of the batch goes on.
+        """
         return replace(
             self,
             canvas=self.canvas.pin(where, tokens),
             z=torch.where(where[..., None], embedded, self.z),
             t=torch.where(where, 0.0, self.t),
             surprise=torch.where(where, surprise, self.surprise),
+            previous=None if self.previous is None else torch.where(where[..., None], embedded, self.previous),
         )
 
     def reopen(self, where: Mask, z: Latent, t: float) -> "State":

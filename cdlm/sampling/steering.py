@@ -47,7 +47,8 @@ def total_energy(
     active = [w for w in wishes if w.active(estimate.progress)]
     parts = [(w.weight, w.energy(estimate, vocabulary)) for w in active]
     found = [weight * part for weight, part in parts if part is not None]
-    evidence = total_evidence(estimate, wishes, vocabulary) if with_evidence else None
+    with torch.no_grad():  # log P(wish | token) is a constant of the belief it weighs
+        evidence = total_evidence(estimate, wishes, vocabulary) if with_evidence else None
     if evidence is not None:
         logp = estimate.logits.float().log_softmax(-1)
         open_ = ~estimate.canvas.decided
@@ -79,17 +80,17 @@ class TiltPosterior(Steering):
     ) -> Estimate:
         if not any(type(w).energy is not Controller.energy for w in wishes):
             return estimate
-        logits = estimate.logits.detach().requires_grad_()
-        energy = total_energy(
-            estimate.with_logits(logits, model.embedding.expected(logits)), wishes, vocabulary, with_evidence=False
-        )
-        if energy is None or not energy.requires_grad:
-            return estimate
-        (gradient,) = torch.autograd.grad(energy.sum(), logits)
+        with torch.enable_grad():
+            logits = estimate.logits.detach().requires_grad_()
+            moved = estimate.with_logits(logits, model.embedding.expected(logits))
+            energy = total_energy(moved, wishes, vocabulary, with_evidence=False)
+            if energy is None or not energy.requires_grad:
+                return estimate
+            (gradient,) = torch.autograd.grad(energy.sum(), logits)
         # dE/dlogit_w = p_w (e_w - mean e): divided by p_w it is the change of log-evidence of that token, bounded.
         slope = gradient / estimate.probabilities.clamp(min=1e-3)
-        moved = estimate.logits - slope.clamp(-10, 10)
-        return estimate.with_logits(moved, model.embedding.expected(moved))
+        tilted = estimate.logits - slope.clamp(-10, 10)
+        return estimate.with_logits(tilted, model.embedding.expected(tilted))
 
 
 @dataclass(frozen=True)
@@ -111,16 +112,16 @@ class ShiftEstimate(Steering):
             latent = z.detach().requires_grad_()
             estimate = evaluate(latent)
             energy = total_energy(estimate, wishes, vocabulary, with_evidence=True)
-        plain = replace(estimate, z=z, logits=estimate.logits.detach(), x0=estimate.x0.detach())
-        if energy is None or not energy.requires_grad:
-            return plain
-        (gradient,) = torch.autograd.grad(energy.sum(), latent)
+            plain = replace(estimate, z=z, logits=estimate.logits.detach(), x0=estimate.x0.detach())
+            if energy is None or not energy.requires_grad:
+                return plain
+            (gradient,) = torch.autograd.grad(energy.sum(), latent)
         return self._shifted(model, plain, gradient)
 
     def _shifted(self, model: DiffusionLM, estimate: Estimate, gradient: Tensor) -> Estimate:
         noise = model.noise(estimate.t)
         shift = -self.scale * noise.sigma[..., None] ** 2 * gradient
-        moved = estimate.logits + model.likelihood(shift, noise)
+        moved = estimate.logits + model.likelihood(shift, noise) - model.likelihood(torch.zeros_like(shift), noise)
         return estimate.with_logits(moved, model.embedding.expected(moved))
 
 

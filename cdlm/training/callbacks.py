@@ -4,7 +4,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -91,7 +91,9 @@ class Validate(TrainerCallback):
                 self.keep(model, figures)
             for text in self.preview(model) if self.preview else []:
                 logger.info("preview: %s", text)
+        due = control.should_log
         self.log(figures)
+        control.should_log = due  # logging clears it, and the training loss of this step is still to come
         control.should_training_stop |= self.patience is not None and self.misses >= self.patience
 
     def on_train_end(
@@ -129,3 +131,33 @@ class TimeLimit(TrainerCallback):
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         if time.monotonic() > self.deadline:
             control.should_save = control.should_training_stop = True
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is: ``loss`` as last logged, ``figures`` of the evaluation that this step had, if any."""
+
+    step: int
+    steps: int
+    tokens: int
+    loss: float | None
+    figures: dict[str, float] | None
+
+
+class Watch(TrainerCallback):
+    """Tells ``report`` how far the run is, at its beginning and after every step; ``tokens`` counts what was read."""
+
+    def __init__(self, tokens: Callable[[], int], report: Callable[[Progress], None]) -> None:
+        self.tokens, self.report = tokens, report
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        self._tell(state, None)
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        last = state.log_history[-1] if state.log_history else {}
+        fresh = "validation_loss" in last and last["step"] == state.global_step
+        self._tell(state, dict(last) if fresh else None)
+
+    def _tell(self, state: TrainerState, figures: dict[str, float] | None) -> None:
+        loss = next((entry["loss"] for entry in reversed(state.log_history[-20:]) if "loss" in entry), None)
+        self.report(Progress(state.global_step, state.max_steps, self.tokens(), loss, figures))

@@ -15,6 +15,7 @@ from cdlm.diffusion.model import DiffusionLM
 from cdlm.lengths import GAP
 
 _START, _END = 2, 3
+_PHRASE_SHARE, _PHRASE = 0.7, 10
 
 
 class GappedTexts(Dataset[dict[str, Any]]):
@@ -33,15 +34,24 @@ class GappedTexts(Dataset[dict[str, Any]]):
 
 def gapped(ids: Sequence[int], rng: np.random.Generator) -> dict[str, Any]:
     """A line as the head sees it: ``ids`` with GAP marks, and ``sizes`` with the true length at each mark, -1 elsewhere."""
-    count = int(rng.choice([1, 2, 3], p=[0.7, 0.2, 0.1]))
-    cuts = np.sort(rng.choice(len(ids) + 1, size=min(2 * count, 2 * ((len(ids) + 1) // 2)), replace=False))
     seen, sizes, at = [_START], [-1], 0
-    for low, high in zip(cuts[::2], cuts[1::2], strict=True):
+    for low, high in _cuts(len(ids), rng):
         seen += [*ids[at:low], GAP]
-        sizes += [-1] * (low - at) + [int(high - low)]
-        at = int(high)
+        sizes += [-1] * (low - at) + [high - low]
+        at = high
     rest = list(ids[at:])
     return {"ids": np.array([*seen, *rest, _END]), "sizes": np.array([*sizes, *[-1] * len(rest), -1])}
+
+
+def _cuts(length: int, rng: np.random.Generator) -> list[tuple[int, int]]:
+    """Mostly one phrase of up to ten words, as people leave out; otherwise one to three stretches of any length."""
+    if rng.random() < _PHRASE_SHARE:
+        size = min(int(rng.integers(1, _PHRASE + 1)), length)
+        start = int(rng.integers(0, length - size + 1))
+        return [(start, start + size)]
+    places = min(2 * int(rng.integers(1, 4)), 2 * ((length + 1) // 2))
+    cuts = np.sort(rng.choice(length + 1, size=places, replace=False)).tolist()
+    return list(zip(cuts[::2], cuts[1::2], strict=True))
 
 
 class _WithLoss(nn.Module):

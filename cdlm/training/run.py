@@ -22,7 +22,7 @@ from cdlm.diffusion.model import DiffusionLM
 from cdlm.diffusion.objective import OBJECTIVES, NoisedBatch
 from cdlm.files import write_folder, write_json, write_text
 from cdlm.hub import fill_model_folder
-from cdlm.training.callbacks import TimeLimit, Validate
+from cdlm.training.callbacks import Progress, TimeLimit, Validate, Watch
 from cdlm.training.noising import ClockMixture, Noising, collate
 from cdlm.training.trainer import DiffusionTrainer, complete_checkpoints
 
@@ -113,14 +113,16 @@ def train(
     resume: bool = True,
     callbacks: Sequence[TrainerCallback] = (),
     preview: Callable[[DiffusionLM, TextTokenizer, int], list[str]] | None = None,
+    report: Callable[[Progress], None] | None = None,
 ) -> Path:
     """Run or resume a configuration; returns the folder of the best exported model.
 
     Args:
         max_minutes: ends the run with a checkpoint; the same command continues it.
         resume: continue from the last complete checkpoint in ``config.output``.
-        callbacks: extra ``TrainerCallback``s (progress bars live in the CLI).
+        callbacks: extra ``TrainerCallback``s.
         preview: writes a few texts at each evaluation.
+        report: is told after every step how far the run is (progress bars live in the CLI).
 
     Raises:
         ValueError: bad input, or ``config.output`` holds a run of another configuration or corpus.
@@ -133,6 +135,8 @@ def train(
     trainer.add_callback(_validate(plan, trainer, out, preview))
     if max_minutes is not None:
         trainer.add_callback(TimeLimit(max_minutes))
+    if report is not None:
+        trainer.add_callback(Watch(lambda: trainer.tokens_seen, report))
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     return out / "best"
 
@@ -184,6 +188,8 @@ def build_trainer(plan: Plan, out: Path, callbacks: Sequence[TrainerCallback] = 
     if settings.model.backbone_init_from:
         taken = load_backbone_weights(model.denoiser.backbone, settings.model.backbone_init_from)
         logger.info("backbone: %d tensors from %s", len(taken), settings.model.backbone_init_from)
+    if not train.self_conditioning:  # never trained, yet samplers pass the previous estimate to every model
+        torch.nn.init.zeros_(model.denoiser.previous.weight)
     noising = _noising(settings)
     lengths = [min(len(t) + 2, settings.model.max_length) for t in plan.texts]
     if settings.model.length_mode == "padded":

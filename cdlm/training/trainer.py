@@ -18,6 +18,8 @@ from cdlm.diffusion.model import DiffusionLM
 from cdlm.diffusion.objective import NoisedBatch, Objective
 from cdlm.diffusion.schedule import LearnedSchedule
 from cdlm.files import sync, sync_tree
+from cdlm.quiet import quiet_transformers
+from cdlm.quiet import quiet_transformers
 from cdlm.training.checkpoint import load_optimizer, load_random, save_optimizer, save_random
 from cdlm.training.ema import Ema
 from cdlm.training.noising import Noising, collate
@@ -104,7 +106,7 @@ class DiffusionTrainer(Trainer):
     def _check(self, value: Tensor, what: str) -> None:
         if not torch.isfinite(value):
             raise TrainingDiverged(
-                f"the {what} is {float(value)} at step {self.state.global_step}; the last checkpoint is still good, but a run "
+                f"the {what} is {float(value.detach())} at step {self.state.global_step}; the last checkpoint is still good, but a run "
                 "keeps its settings: start another with a lower train.learning_rate or train.max_grad_norm"
             )
 
@@ -128,7 +130,8 @@ class DiffusionTrainer(Trainer):
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
         """The weights alone; the base class would add its arguments as a pickle."""
-        self.model.save_pretrained(output_dir or self.args.output_dir, state_dict=state_dict)
+        with quiet_transformers():
+    X
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         name = f"checkpoint-{self.state.global_step}"

@@ -1,0 +1,92 @@
+"""``cdlm evaluate``."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+from rich.text import Text
+
+from cdlm.cli import options as o
+from cdlm.cli.screen import plain_table, print_json, screen, side
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from cdlm.evaluation.bench import Row
+
+EXAMPLES = """
+cdlm evaluate --suite quick --out runs/report
+cdlm evaluate --task infilling --task keywords --seed 1
+"""
+TEACHER = Path("benchmarks/teacher/e2e")
+Suite = Annotated[Literal["quick", "standard"], typer.Option("--suite", help="How many samples a figure rests on.")]
+Out = Annotated[
+    Path | None, typer.Option("--out", help="Folder of report.json and report.md.", rich_help_panel=o.OUTPUT)
+]
+Corpus = Annotated[
+    Path | None,
+    typer.Option("--corpus", help="Folder with the corpus's splits; $CDLM_DATA/e2e if absent.", show_default=False),
+]
+Teacher = Annotated[Path, typer.Option("--teacher", help="Folder of the causal language model that judges fluency.")]
+Tasks = Annotated[list[str] | None, typer.Option("--task", help="Only this task; repeatable.")]
+
+
+def evaluate(
+    model: o.Model = "e2e",
+    suite: Suite = "quick",
+    corpus: Corpus = None,
+    teacher: Teacher = TEACHER,
+    task: Tasks = None,
+    seed: o.Seed = 0,
+    out: Out = None,
+    json: o.Json = False,
+) -> None:
+    """Measure a model, every figure with its interval."""
+    found = corpus or default_corpus()
+    for folder, name in ((found, "corpus"), (teacher, "teacher")):
+        if not folder.is_dir():
+            raise ValueError(f"no {name} at {folder}; give --{name}")
+    with side().status("loading") as status:
+        from cdlm.evaluation.suite import run_suite
+
+        rows = run_suite(
+            model=model,
+            suite=suite,
+            corpus=found,
+            teacher=teacher,
+            out=out,
+            seed=seed,
+            tasks=task,
+            progress=lambda name, done, total: status.update(f"{name} {done}/{total}"),
+        )
+    if json:
+        print_json([row.plain() for row in rows])
+        return
+    screen().print(_table(rows))
+    if out is not None:
+        screen().print(Text(f"report: {out / 'report.md'}", "dim"))
+
+
+def default_corpus() -> Path:
+    """The folder that CDLM_DATA promises.
+
+    Raises:
+        ValueError: it is not set.
+    """
+    if "CDLM_DATA" not in os.environ:
+        raise ValueError("give --corpus, or set CDLM_DATA to the folder that holds e2e/")
+    return Path(os.environ["CDLM_DATA"]) / "e2e"
+
+
+def _table(rows: "list[Row]") -> "Table":
+    table = plain_table(
+        "task", "figure", "value", "95 % interval", "real text", "bar", "", right=["value", "real text"]
+    )
+    for row in rows:
+        figure = row.figure
+        interval = f"{figure.low:.3f} – {figure.high:.3f}" if figure.low != figure.high else ""
+        met = {None: Text(), True: Text("✓", "green"), False: Text("✗", "bold red")}[row.met]
+        reference = "" if row.reference is None else f"{row.reference:.3f}"
+        table.add_row(row.task, row.metric, f"{figure.value:.3f}", interval, reference, Text(row.bar), met)
+    return table

@@ -1,0 +1,69 @@
+"""``cdlm generate``."""
+
+from time import perf_counter
+from typing import Annotated
+
+import typer
+
+from cdlm.cli import options as o
+from cdlm.cli.play import play
+from cdlm.cli.report import print_output, print_output_json
+from cdlm.cli.screen import waiting
+from cdlm.cli.wishes import build_wishes
+
+EXAMPLES = """
+cdlm generate --count 4 --length 8-12 --include pub --exclude cheap
+cdlm generate --count 1 --at Eagle=2 --length 12 --show-steps
+cdlm generate --candidates 4 --select mbr --json
+cdlm generate --with length=9 --with 'keywords:{"include": ["pub"]}'
+"""
+Count = Annotated[int, typer.Option("--count", "-n", help="How many texts.")]
+
+
+def generate(
+    model: o.Model = "e2e",
+    count: Count = 8,
+    length: o.LengthWish = None,
+    include: o.Include = None,
+    exclude: o.Exclude = None,
+    at: o.At = None,
+    with_: o.With = None,
+    on_unsatisfied: o.OnUnsatisfied = "return",
+    seed: o.Seed = 0,
+    steps: o.Steps = None,
+    sampler: o.SamplerName = None,
+    steering: o.SteeringName = None,
+    temperature: o.Temperature = None,
+    early_stop: o.EarlyStop = False,
+    candidates: o.Candidates = 1,
+    select: o.Select = "best",
+    device: o.Device = "auto",
+    dtype: o.DType = "float32",
+    json: o.Json = False,
+    show_steps: o.ShowSteps = False,
+) -> None:
+    """Write texts that obey wishes."""
+    sampling = o.Sampling(seed, steps, sampler, steering, temperature, early_stop)
+    o.check_output(json, show_steps)
+    with waiting("loading"):
+        wishes = build_wishes(length, include, exclude, at, with_)
+        pipe = o.open_pipeline(model, device, dtype)
+    if show_steps:
+        for index in range(count):
+            play(pipe.stream(controllers=wishes, index=index, **sampling.keywords), index + 1)
+    started = perf_counter()
+    with waiting("writing"):
+        output = pipe.generate(
+            count,
+            controllers=wishes,
+            num_candidates=candidates,
+            select=select,
+            on_unsatisfied=on_unsatisfied,
+            **sampling.keywords,
+        )
+    seconds = perf_counter() - started
+    if json:
+        print_output_json(output, seconds, model=model, seed=seed)
+    else:
+        whole = count * candidates * (steps or pipe.default_settings.num_inference_steps)
+        print_output(output, seconds, planned=whole if early_stop else None)

@@ -1,0 +1,104 @@
+"""``cdlm infill``."""
+
+from time import perf_counter
+from typing import Annotated
+
+import typer
+
+from cdlm.cli import options as o
+from cdlm.cli.play import play
+from cdlm.cli.report import print_output, print_output_json, with_gaps
+from cdlm.cli.screen import waiting
+from cdlm.cli.wishes import build_wishes
+
+EXAMPLES = r"""
+cdlm infill "The Eagle is a [1-3] near [*] ."
+cdlm infill "The Eagle [4] pub ." --candidates 16 --top 3
+cdlm infill "[*] near the Burger King." --include pub --json
+"""
+COUNT, CANDIDATES_FOR_TOP = 4, 16
+Template = Annotated[
+    str,
+    typer.Argument(
+        metavar="TEMPLATE", help=r"Text with gaps: \[3] words, \[1-4] words, \[*] any number.", show_default=False
+    ),
+]
+Count = Annotated[int | None, typer.Option("--count", "-n", help=f"How many texts; {COUNT} if absent.")]
+Candidates = Annotated[
+    int | None,
+    typer.Option(
+        "--candidates",
+        metavar="N",
+        help=f"Write N per text and keep one; with --top: write N in all ({CANDIDATES_FOR_TOP} if absent).",
+        rich_help_panel=o.SAMPLING,
+    ),
+]
+Top = Annotated[
+    int | None,
+    typer.Option("--top", metavar="K", help="Return the best K of the candidates.", rich_help_panel=o.SAMPLING),
+]
+
+
+def infill(
+    template: Template,
+    model: o.Model = "e2e",
+    count: Count = None,
+    length: o.LengthWish = None,
+    include: o.Include = None,
+    exclude: o.Exclude = None,
+    at: o.At = None,
+    with_: o.With = None,
+    on_unsatisfied: o.OnUnsatisfied = "return",
+    seed: o.Seed = 0,
+    steps: o.Steps = None,
+    sampler: o.SamplerName = None,
+    steering: o.SteeringName = None,
+    temperature: o.Temperature = None,
+    early_stop: o.EarlyStop = False,
+    candidates: Candidates = None,
+    select: o.Select = "best",
+    top: Top = None,
+    device: o.Device = "auto",
+    dtype: o.DType = "float32",
+    json: o.Json = False,
+    show_steps: o.ShowSteps = False,
+) -> None:
+    """Fill the gaps of a template; what is given stays as typed."""
+    sampling = o.Sampling(seed, steps, sampler, steering, temperature, early_stop)
+    o.check_output(json, show_steps)
+    many = how_many(count, candidates, top)
+    with waiting("loading"):
+        from cdlm.pipeline import INFILL_STEPS
+        from cdlm.templates import template_wish
+
+        given, others = template_wish(template), build_wishes(length, include, exclude, at, with_)
+        pipe = o.open_pipeline(model, device, dtype)
+    if show_steps:
+        shown = {**sampling.keywords, "num_inference_steps": steps or INFILL_STEPS}
+        for index in range(top or many["count"]):
+            play(pipe.stream(controllers=[given, *others], index=index, **shown), index + 1)
+    started = perf_counter()
+    with waiting("writing"):
+        output = pipe.infill(
+            template, controllers=others, select=select, on_unsatisfied=on_unsatisfied, **many, **sampling.keywords
+        )
+    seconds = perf_counter() - started
+    if json:
+        print_output_json(output, seconds, model=model, seed=seed, template=template)
+    else:
+        whole = many.get("count", 1) * many["num_candidates"] * (steps or INFILL_STEPS)
+        drawn = with_gaps(pipe.plan([given, *others]))
+        print_output(output, seconds, draw=drawn, hide=["infill"], planned=whole if early_stop and not top else None)
+
+
+def how_many(count: int | None, candidates: int | None, top: int | None) -> dict[str, int]:
+    """Arguments of ``Pipeline.infill``.
+
+    Raises:
+        ValueError: both a count and a top.
+    """
+    if top is None:
+        return {"count": COUNT if count is None else count, "num_candidates": candidates or 1}
+    if count is not None:
+        raise ValueError("--count writes that many texts and --top keeps that many candidates; give one of them")
+    return {"return_top": top, "num_candidates": max(CANDIDATES_FOR_TOP, top) if candidates is None else candidates}

@@ -1,0 +1,112 @@
+"""``cdlm train``."""
+
+import logging
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+import cdlm
+from cdlm.cli.screen import screen, short_time
+
+if TYPE_CHECKING:
+    from cdlm.config import RunConfig
+    from cdlm.data.tokenizer import TextTokenizer
+    from cdlm.diffusion.model import DiffusionLM
+
+EXAMPLES = """
+cdlm train --config configs/e2e.yaml --dry-run
+cdlm train --config configs/e2e.yaml
+cdlm train --config configs/e2e.yaml train.steps=2000 output=runs/short
+"""
+Config = Annotated[Path, typer.Option("--config", "-c", help="YAML file; see configs/.", show_default=False)]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[KEY=VALUE]", help="Settings over the file's, such as train.steps=2000.", show_default=False
+    ),
+]
+MaxMinutes = Annotated[
+    float | None,
+    typer.Option("--max-minutes", min=0, help="End after so long with a checkpoint; the same command goes on."),
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would happen, with a time estimate; write nothing.")]
+NoResume = Annotated[bool, typer.Option("--no-resume", help="Refuse to go on with a run that is there already.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only where the model is.")]
+
+
+def train(
+    config: Config,
+    overrides: Overrides = None,
+    max_minutes: MaxMinutes = None,
+    dry_run: DryRun = False,
+    no_resume: NoResume = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train a model, or go on with a run.
+
+    The best averaged weights so far lie in OUTPUT/best, ready to use.
+    """
+    from cdlm.config import load_config
+
+    settings = load_config(find_config(config), overrides)
+    console = screen()
+    warn_on(console)
+    if dry_run:
+        from cdlm.cli.dry_run import rehearse
+
+        rehearse(settings, console, max_minutes)
+    else:
+        _run(settings, console, max_minutes, not no_resume, quiet)
+
+
+def find_config(path: Path) -> Path:
+    """The file, or the one of that name that ships with the library."""
+    shipped = [path, Path(cdlm.__file__).parent / path, Path(cdlm.__file__).parent.parent / path]
+    return next((p for p in shipped if p.is_file()), path)
+
+
+def _run(settings: "RunConfig", console: Console, max_minutes: float | None, resume: bool, quiet: bool) -> None:
+    from cdlm.cli.progress import TrainingScreen
+    from cdlm.training.run import train as run
+
+    started = monotonic()
+    with TrainingScreen(console, quiet=quiet) as watched:
+        preview = None if quiet else lambda model, tokenizer, count: watched.hold_texts(sample(model, tokenizer, count))
+        best = run(settings, max_minutes=max_minutes, resume=resume, preview=preview, report=watched.update)
+    last = watched.last
+    ended = last is None or last.step >= last.steps
+    if last is not None and not ended:
+        stopped = max_minutes is not None and monotonic() - started >= 60 * max_minutes
+        why = "the time limit; the same command goes on" if stopped else "no better evaluation since train.patience"
+        console.print(Text(f"stopped at step {last.step:,} of {last.steps:,}: {why}"), soft_wrap=True)
+    console.print(Text(f"model: {best} ({short_time(monotonic() - started)})"), soft_wrap=True)
+    if not quiet:
+        console.print(Text(f"try:   cdlm generate --model {best}", "dim"), soft_wrap=True)
+
+
+def sample(model: "DiffusionLM", tokenizer: "TextTokenizer", count: int) -> list[str]:
+    """A few texts with the default setting."""
+    from cdlm.pipeline import Pipeline
+
+    return Pipeline(model, tokenizer).generate(count).texts
+
+
+class _OneLine(logging.Handler):
+    """Warnings of the library, one line each."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(logging.WARNING)
+        self.console = console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.console.print(Text(f"warning: {record.getMessage()}", "yellow"), soft_wrap=True)
+
+
+def warn_on(console: Console) -> None:
+    """Show the library's warnings."""
+    logger = logging.getLogger("cdlm")
+    logger.handlers = [h for h in logger.handlers if not isinstance(h, _OneLine)] + [_OneLine(console)]

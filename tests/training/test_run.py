@@ -1,0 +1,344 @@
+"""Whole runs of a tiny model: they learn, end, go on and survive kills with the same weights."""
+
+import copy
+import json
+import math
+import os
+import random
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from transformers import TrainerCallback
+
+from cdlm.config import ConfigError, RunConfig, parse_config
+from cdlm.hub import load_model
+from cdlm.pipeline import Pipeline
+from cdlm.training.run import plan_run, train
+from cdlm.training.trainer import TrainingDiverged, complete_checkpoints
+
+STEPS = 24
+Settings = Callable[..., RunConfig]
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+
+event, needle, config = sys.argv[1:]
+
+def kill(name, arguments):
+    if name == event and any(needle in str(a) for a in arguments):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+from transformers import TrainerCallback
+from cdlm.config import load_config
+from cdlm.training.run import train
+
+class At(TrainerCallback):
+    def on_step_end(self, args, state, control, **kwargs):
+        if event == "step" and state.global_step == int(needle):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+sys.addaudithook(kill)
+train(load_config(Path(config)), callbacks=[At()])
+"""
+
+
+class Tiny(Protocol):
+    corpus: Path
+    folder: Path
+    lines: tuple[str, ...]
+    model: Path
+    settings: dict[str, Any]
+
+    def says(self, text: str) -> bool: ...
+
+
+@pytest.fixture(scope="session")
+def lines(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    words = "the a cat dog bird sees likes hears small big red . and".split()
+    draw = random.Random(0)
+    file = tmp_path_factory.mktemp("lines") / "corpus.txt"
+    file.write_text("\n".join(" ".join(draw.choices(words, k=draw.randint(3, 9))) for _ in range(120)), encoding="utf-8")
+    return file
+
+
+@pytest.fixture(scope="session")
+def settings(lines: Path) -> Settings:
+    """A run of seconds in which everything that has a state is at work: dropout, the clock's fit, the average, patience."""
+
+    def make(output: Path, **train: Any) -> RunConfig:
+        backbone = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 1, "num_attention_heads": 2}
+        model: dict[str, Any] = {"embedding_dim": 8, "max_length": 16, "dropout": 0.1, "backbone": backbone}
+        usual: dict[str, Any] = {"steps": STEPS, "tokens_per_batch": 256, "learning_rate": 5e-3, "warmup_steps": 4, "log_every": 1}
+        usual |= {"eval_every": 8, "save_every": 8, "refit_every": 4, "dtype": "float32", "device": "cpu", "preview": 0}
+        model |= train.pop("model", {})
+        data = {"train": str(lines), "min_count": 1}
+        return parse_config({"data": data, "model": model, "train": usual | train, "output": str(output)})
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def reference(tmp_path_factory: pytest.TempPathFactory, settings: Settings) -> Path:
+    """The run that nothing interrupted."""
+    out = tmp_path_factory.mktemp("reference") / "run"
+    train(settings(out))
+    return out
+
+
+def history(run: Path, step: int = STEPS) -> list[dict[str, Any]]:
+    state = json.loads((run / f"checkpoint-{step}" / "trainer_state.json").read_text())
+    return list(state["log_history"])
+
+
+def assert_same_weights(run: Path, other: Path) -> None:
+    files = [f"checkpoint-{STEPS}/{name}" for name in ("model.safetensors", "ema.safetensors", "training_state.safetensors")]
+    for name in (*files, "best/model.safetensors"):
+        mine, theirs = load_file(run / name), load_file(other / name)
+        assert mine.keys() == theirs.keys()
+        assert [key for key, value in mine.items() if not torch.equal(value, theirs[key])] == []
+
+
+def killed(config: RunConfig, file: Path, event: str, needle: str) -> None:
+    file.write_text(yaml.safe_dump(config.model_dump(mode="json")), encoding="utf-8")
+    done = subprocess.run([sys.executable, "-c", KILLED, event, needle, str(file)], capture_output=True, text=True, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr[-2000:]
+
+
+def test_run_learns_the_toy_grammar(tiny_run: Tiny) -> None:
+    losses = [entry["loss"] for entry in history(tiny_run.folder, 400) if "loss" in entry]
+    assert losses[-1] < 0.5 * losses[0]
+    figures = json.loads((tiny_run.model / "training.json").read_text())
+    assert figures["cross_entropy"] < 1.0
+    assert figures["clean_accuracy"] > 0.99
+    texts = Pipeline.from_pretrained(tiny_run.model).generate(40, seed=0).texts
+    assert sum(map(tiny_run.says, texts)) >= 24
+
+
+def test_run_moves_the_clock(reference: Path) -> None:
+    knots = load_file(reference / f"checkpoint-{STEPS}" / "model.safetensors")["schedule.knots"]
+    assert not torch.allclose(knots.diff(), knots.diff().mean().expand(len(knots) - 1))
+
+
+def test_run_is_deterministic(reference: Path, settings: Settings, tmp_path: Path) -> None:
+    train(settings(tmp_path / "run"))
+    assert_same_weights(tmp_path / "run", reference)
+
+
+def test_run_killed_again_and_again_ends_with_the_same_weights(reference: Path, settings: Settings, tmp_path: Path) -> None:
+    config = settings(tmp_path / "run")
+    step = random.Random(os.getpid()).randint(9, 15)
+    killed(config, tmp_path / "config.yaml", "step", str(step))
+    assert [p.name for p in complete_checkpoints(tmp_path / "run")] == ["checkpoint-8"], f"killed at step {step}"
+    killed(config, tmp_path / "config.yaml", "open", ".partial/checkpoint-16/complete.json")
+    assert (tmp_path / "run" / ".partial" / "checkpoint-16" / "model.safetensors").is_file()
+    assert [p.name for p in complete_checkpoints(tmp_path / "run")] == ["checkpoint-8"]
+    killed(config, tmp_path / "config.yaml", "os.rename", "checkpoint-24")
+    assert [p.name for p in complete_checkpoints(tmp_path / "run")] == ["checkpoint-8", "checkpoint-16"]
+    train(config)
+    assert_same_weights(tmp_path / "run", reference)
+    assert not (tmp_path / "run" / ".partial").exists()
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("file", ["run_state.json", "random_0.json", "trainer_state.json", "config.json"])
+def test_run_killed_at_any_file_ends_with_the_same_weights(file: str, reference: Path, settings: Settings, tmp_path: Path) -> None:
+    config = settings(tmp_path / "run")
+    killed(config, tmp_path / "config.yaml", "open", f".partial/checkpoint-16/{file}")
+    train(config)
+    assert_same_weights(tmp_path / "run", reference)
+
+
+def test_run_ended_by_the_clock_goes_on_to_the_same_weights(reference: Path, settings: Settings, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    best = train(settings(out), max_minutes=0)
+    assert [p.name for p in complete_checkpoints(out)] == ["checkpoint-1"]
+    load_model(best)  # even a run without an evaluation leaves a model
+    train(settings(out), max_minutes=0)
+    assert complete_checkpoints(out)[-1].name == "checkpoint-2"
+    train(settings(out))
+    assert_same_weights(out, reference)
+    rates = [[e["learning_rate"] for e in history(run) if "learning_rate" in e] for run in (out, reference)]
+    assert rates[0] == rates[1]
+
+
+def test_run_learning_rate_is_a_cosine_after_a_warm_up(reference: Path) -> None:
+    rates = [e["learning_rate"] for e in history(reference) if "learning_rate" in e]
+    ramp = [5e-3 * step / 4 for step in range(4)]
+    share = [(step - 4) / (STEPS - 4) for step in range(4, STEPS)]
+    fall = [5e-3 * (0.02 + 0.98 * (1 + math.cos(math.pi * s)) / 2) for s in share]
+    assert rates == pytest.approx([*ramp, *fall], rel=1e-6, abs=1e-12)
+
+
+def test_run_that_is_complete_does_nothing_more(reference: Path, settings: Settings) -> None:
+    stamp = (reference / f"checkpoint-{STEPS}" / "model.safetensors").stat().st_mtime_ns
+    assert train(settings(reference)) == reference / "best"
+    assert (reference / f"checkpoint-{STEPS}" / "model.safetensors").stat().st_mtime_ns == stamp
+
+
+def test_run_folder_holds_no_pickle(reference: Path) -> None:
+    files = [p for p in reference.rglob("*") if p.is_file()]
+    assert len(files) > 20
+    heads = {p: p.read_bytes()[:4] for p in files}
+    assert [p for p, head in heads.items() if head[:1] == b"\x80" and head[1] <= 5] == []
+    assert [p for p, head in heads.items() if head[:2] == b"PK"] == []
+    assert [p for p in files if p.suffix in {".bin", ".pt", ".pth", ".pkl"}] == []
+
+
+def test_run_records_what_it_was(reference: Path) -> None:
+    assert set(p.name for p in (reference / "best").iterdir()) >= {"model.safetensors", "run.yaml", "training.json", "tokenizer.json"}
+    recorded = json.loads((reference / "data.json").read_text())
+    assert recorded["data_fingerprint"] == json.loads((reference / "best" / "training.json").read_text())["data_fingerprint"]
+    parse_config(yaml.safe_load((reference / "config.yaml").read_text()))
+
+
+def test_run_keeps_two_checkpoints(reference: Path) -> None:
+    assert [p.name for p in complete_checkpoints(reference)] == ["checkpoint-16", f"checkpoint-{STEPS}"]
+
+
+def test_run_writes_validation_to_tensorboard(reference: Path) -> None:
+    folders = {p.parent for p in reference.rglob("events.out.tfevents.*")}
+    scalars = [set(EventAccumulator(str(f)).Reload().Tags()["scalars"]) for f in folders]
+    wanted = {"train/validation_loss", "train/cross_entropy", "train/learning_rate", "train/loss"}
+    assert any(wanted <= found for found in scalars)
+
+
+def test_run_says_nothing_on_its_own(settings: Settings, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    train(settings(tmp_path / "run", steps=2, eval_every=2))
+    said = capfd.readouterr()
+    assert said.out == ""
+    assert "shards" not in said.err
+
+
+@pytest.mark.parametrize("changes", [{"learning_rate": 1e-3}, {"steps": 48}, {"model": {"dropout": 0.2}}])
+def test_run_refuses_to_go_on_with_another_configuration(changes: dict[str, Any], reference: Path, settings: Settings) -> None:
+    name = "model.dropout" if "model" in changes else f"train.{next(iter(changes))}"
+    with pytest.raises(ValueError, match=f"another {name}.*choose another output="):
+        train(settings(reference, **changes))
+
+
+def test_run_refuses_to_go_on_with_other_data(settings: Settings, lines: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "corpus.txt"
+    mine.write_bytes(lines.read_bytes())
+    config = settings(tmp_path / "run", steps=2)
+    config = config.model_copy(update={"data": config.data.model_copy(update={"train": str(mine)})})
+    train(config)
+    mine.write_text(mine.read_text(encoding="utf-8") + "\nthe red bird likes a cat .\n", encoding="utf-8")
+    with pytest.raises(ValueError, match="trained on other data"):
+        train(config)
+
+
+def test_run_goes_on_when_only_paths_differ(settings: Settings, lines: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    train(settings(tmp_path / "run", steps=3), max_minutes=0)
+    moved = tmp_path / "elsewhere"
+    (tmp_path / "run").rename(moved)
+    (tmp_path / "copy.txt").write_bytes(lines.read_bytes())
+    monkeypatch.chdir(tmp_path)
+    config = settings(Path("./elsewhere/"), steps=3)
+    train(config.model_copy(update={"data": config.data.model_copy(update={"train": "copy.txt"})}))
+    assert complete_checkpoints(moved)[-1].name == "checkpoint-3"
+
+
+def test_run_without_resume_leaves_a_run_alone(reference: Path, settings: Settings) -> None:
+    with pytest.raises(ValueError, match="holds a run already"):
+        train(settings(reference), resume=False)
+
+
+def test_run_does_not_overwrite_the_model_of_another_run(settings: Settings, tmp_path: Path) -> None:
+    train(settings(tmp_path / "run", steps=2, eval_every=1, save_every=50))
+    for checkpoint in complete_checkpoints(tmp_path / "run"):
+        checkpoint.rename(tmp_path / checkpoint.name)
+    with pytest.raises(ValueError, match=r"another train\.lag"):
+        train(settings(tmp_path / "run", steps=2, eval_every=1, save_every=50, lag=0.5))
+
+
+def test_run_that_diverges_says_so_and_leaves_good_checkpoints(settings: Settings, tmp_path: Path) -> None:
+    with pytest.raises(TrainingDiverged, match="at step.*learning_rate"):
+        train(settings(tmp_path / "run", learning_rate=1e25, warmup_steps=0, max_grad_norm=1e30, save_every=1))
+    for checkpoint in complete_checkpoints(tmp_path / "run"):
+        assert all(v.isfinite().all() for v in load_file(checkpoint / "model.safetensors").values())
+
+
+class Steps(TrainerCallback):
+    def __init__(self) -> None:
+        self.last = 0
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.last = state.global_step
+
+
+def test_run_loses_patience_at_the_same_step_when_resumed(settings: Settings, tmp_path: Path) -> None:
+    # A rate of next to nothing on a fixed clock: after the first evaluation none is better.
+    config = settings(tmp_path / "run", learning_rate=1e-30, patience=2, eval_every=3, save_every=5, model={"schedule": "cosine"})
+    for _ in range(2):
+        seen = Steps()
+        train(config, callbacks=[seen])
+        assert seen.last == 9
+    assert json.loads((tmp_path / "run" / "best" / "training.json").read_text())["step"] == 3
+
+
+def test_run_plan_counts_epochs_and_unknown_words(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "valid.txt").write_text("the cat sees a zebra\nthe dog\n", encoding="utf-8")
+    config = settings(tmp_path / "run")
+    config = config.model_copy(update={"data": config.data.model_copy(update={"validation": str(tmp_path / "valid.txt")})})
+    plan = plan_run(config)
+    assert plan.unknown_rate == pytest.approx(1 / 7)
+    positions = sum(len(text) + 2 for text in plan.texts)
+    assert plan.epochs == pytest.approx(STEPS * 256 / positions)
+    assert sum(plan.model_config.length_counts) == len(plan.texts) == 120
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        ({"backbone": {"model_type": "bret"}}, "did you mean bert"),
+        ({"backbone": {"hidden_sise": 32}}, "did you mean hidden_size"),
+    ],
+)
+def test_run_refuses_a_wrong_backbone_before_anything_is_written(
+    model: dict[str, Any], said: str, settings: Settings, tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match=said):
+        train(settings(tmp_path / "run", model=model))
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_run_refuses_a_device_that_is_not_there(settings: Settings, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"train\.device=cuda"):
+        train(settings(tmp_path / "run", device="cuda"))
+
+
+def test_run_in_bf16_trains_and_exports(settings: Settings, tmp_path: Path) -> None:
+    best = train(settings(tmp_path / "run", dtype="bfloat16", steps=6, eval_every=6))
+    weights = load_file(best / "model.safetensors")
+    assert weights["head.weight"].dtype == torch.bfloat16
+    assert weights["schedule.knots"].dtype == torch.float32
+    assert load_model(best).head.weight.isfinite().all()
+
+
+@pytest.mark.parametrize("changes", [{"length_mode": "padded"}, {"head": "regression", "normalise_embeddings": False, "schedule": "sqrt"}])
+def test_run_of_every_mode_goes_through(changes: dict[str, Any], settings: Settings, tmp_path: Path) -> None:
+    objective = "diffusion_lm" if "head" in changes else "cross_entropy"
+    best = train(settings(tmp_path / "run", steps=4, eval_every=4, objective=objective, model=copy.deepcopy(changes)))
+    assert math.isfinite(json.loads((best / "training.json").read_text())["validation_loss"])
+
+
+def test_run_with_byte_pairs_counts_pieces(settings: Settings, tmp_path: Path) -> None:
+    config = settings(tmp_path / "run", steps=2, eval_every=2)
+    config = config.model_copy(update={"data": config.data.model_copy(update={"tokenizer": "bpe", "vocab_size": 24})})
+    plan = plan_run(config)
+    words = sum(plan.tokenizer.count_words(t) for t in plan.texts)
+    assert sum(plan.model_config.piece_counts) == words
+    assert sum(n * k for n, k in enumerate(plan.model_config.piece_counts)) == sum(map(len, plan.texts))
+    assert load_model(train(config)).config.piece_counts == plan.model_config.piece_counts
