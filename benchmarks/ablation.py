@@ -1,7 +1,7 @@
 """What each choice is worth: variants of one small model on one budget (the same positions, the same seed).
 
     CDLM_DATA=... python benchmarks/ablation.py            # goes on where it was stopped
-    CDLM_DATA=... python benchmarks/ablation.py --steps 2000 --variants learned sqrt
+    CDLM_DATA=... python benchmarks/ablation.py --steps 8000 --variants base sqrt
 
 Each variant is configs/ablation/base.yaml with the overrides below. A variant's folder holds its weights and figures; the
 table in benchmarks/results/ is written anew after every variant.
@@ -30,7 +30,7 @@ from cdlm.evaluation.records import halve, read_split
 from cdlm.evaluation.suite import machine
 from cdlm.evaluation.targets import lines_of_lengths
 from cdlm.files import write_folder, write_json, write_text
-from cdlm.hub import fill_model_folder
+from cdlm.hub import file_fingerprint, fill_model_folder
 from cdlm.pipeline import Pipeline
 from cdlm.sampling.samplers import DDIM, Commit, Sampler
 from cdlm.training.run import Plan, build_trainer, plan_run
@@ -91,6 +91,7 @@ class Yard:
     held_out: list[str]
     training: list[str]
     teacher: Teacher | None
+    judge: str
     lengths: list[int]
 
 
@@ -113,7 +114,7 @@ def main() -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=500)
+    parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--variants", nargs="*", choices=list(VARIANTS))
     parser.add_argument("--out", type=Path, default=ROOT / "runs" / "ablation")
     parser.add_argument("--teacher", type=Path, default=ROOT / "benchmarks" / "teacher" / "e2e")
@@ -127,8 +128,10 @@ def make_yard(corpus: Path, teacher: Path) -> Yard:
     training = [natural(line) for line in read_split(corpus, "train").lines]
     sizes = sorted(len(split_words(line)) for line in held_out)
     lengths = [sizes[int((k + 0.5) / LENGTHS * len(sizes))] for k in range(LENGTHS)]
-    there = (teacher / "model.safetensors").is_file()
-    return Yard(held_out, training, Teacher.from_pretrained(teacher) if there else None, lengths)
+    weights = teacher / "model.safetensors"
+    if not weights.is_file():
+        return Yard(held_out, training, None, "", lengths)
+    return Yard(held_out, training, Teacher.from_pretrained(teacher), file_fingerprint(weights)[:12], lengths)
 
 
 def _train(name: str, plan: Plan, steps: int, folder: Path) -> None:
@@ -168,8 +171,8 @@ def _figures(folder: Path, yard: Yard) -> dict[str, Any]:
     for label, (sampler, steps) in SAMPLED.items():
         if label not in known:
             known[label] = _write_texts(pipe, sampler, steps, yard)
-        if "perplexity" not in known[label] and yard.teacher:
-            known[label] |= _judge(known[label]["texts"], yard)
+        if yard.teacher and known[label].get("judge") != yard.judge:
+            known[label] |= {"judge": yard.judge, **_judge(known[label]["texts"], yard)}
         write_json(folder / "figures.json", known)
     return {k: {a: b for a, b in v.items() if a != "texts"} if isinstance(v, dict) else v for k, v in known.items()}
 

@@ -12,11 +12,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from filelock import FileLock
 from hypothesis import settings
 from jaxtyping import install_import_hook
+
+if TYPE_CHECKING:
+    from cdlm.pipeline import Pipeline
 
 CHECKED = [
     *(f"cdlm.diffusion.{name}" for name in "denoiser embedding length model objective schedule".split()),
@@ -167,3 +171,19 @@ def tiny_model_folder(tiny_run: TinyRun) -> Path:
 def tiny_bpe_model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same grammar in byte-pair pieces; half of its words have several tokens."""
     return _tiny(tmp_path_factory, "tiny-bpe", tokenizer="bpe", vocab_size=96).model
+
+
+@pytest.fixture(scope="session")
+def tiny_pipe(tiny_model_folder: Path) -> "Pipeline":
+    """The tiny word-level model, ready to write."""
+    from cdlm.pipeline import Pipeline  # noqa: PLC0415
+
+    return Pipeline.from_pretrained(tiny_model_folder, device="cpu", dtype="float32")
+
+
+@pytest.fixture(scope="session")
+def tiny_bpe_pipe(tiny_bpe_model_folder: Path) -> "Pipeline":
+    """The tiny byte-pair model, ready to write."""
+    from cdlm.pipeline import Pipeline  # noqa: PLC0415
+
+    return Pipeline.from_pretrained(tiny_bpe_model_folder, device="cpu", dtype="float32")

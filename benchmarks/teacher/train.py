@@ -7,10 +7,8 @@ import argparse
 import logging
 import tempfile
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from cdlm.data.corpus import read_lines
@@ -18,6 +16,7 @@ from cdlm.data.tokenizer import build_tokenizer
 from cdlm.evaluation.fluency import Teacher
 from cdlm.evaluation.intervals import Figure
 from cdlm.evaluation.records import halve, read_split
+from cdlm.evaluation.targets import random_lines
 from cdlm.training.teacher import TeacherRecipe, train_teacher
 
 SAMPLE = 500
@@ -28,15 +27,13 @@ library_name: transformers
 ---
 # The E2E teacher
 
-A causal language model (GPT-2 shape: {layers} layers of width {width}, {parameters:,} parameters, {words} words) trained
+A causal language model (GPT-2 shape: {layers} layers of width {width}, {parameters:,} parameters, {words} entries) trained
 from scratch on the training split of the E2E corpus. It judges the fluency of generated restaurant descriptions and is
 the autoregressive reference that their samples stand beside. It writes nothing that anyone should rely on.
 
-| perplexity per word (END counts, UNK is a word), {sample} random lines | value, 95 % interval |
-| --- | --- |
-| validation | {validation} |
-| the half of the validation records that did not choose the stop | {report} |
-| the same half with the weights in fp32 | {report_fp32} |
+| perplexity per word (END counts, UNK is a word) | value, 95 % interval | lines |
+| --- | --- | --- |
+{rows}
 
 Perplexity falls with length: compare texts only with real text of the same lengths and number.
 
@@ -63,15 +60,17 @@ def main() -> None:
         exact = Teacher.from_pretrained(folder)
     exact.save_pretrained(arguments.out, dtype=torch.bfloat16)
     teacher = Teacher.from_pretrained(arguments.out)
+    valid = read_lines(str(arguments.corpus / "valid.txt"))
     figures = {
-        "validation": _perplexity(teacher, halves.tune.lines + halves.report.lines),
-        "report": _perplexity(teacher, halves.report.lines),
-        "report_fp32": _perplexity(exact, halves.report.lines),
+        f"{SAMPLE} random validation lines": teacher.perplexity(random_lines(valid, SAMPLE, seed=0)),
+        "all validation lines": teacher.perplexity(valid),
+        "the half of the validation records that did not choose the stop": teacher.perplexity(halves.report.lines),
+        "the same half with the weights in fp32": exact.perplexity(halves.report.lines),
     }
     _write_card(arguments.out, teacher, recipe, figures)
     print(f"{time.perf_counter() - began:.0f} seconds")
     for name, figure in figures.items():
-        print(f"perplexity per word, {SAMPLE} random lines, {name}: {figure}")
+        print(f"perplexity per word, {name}: {figure}")
 
 
 def _arguments() -> argparse.Namespace:
@@ -85,23 +84,17 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _perplexity(teacher: Teacher, lines: Sequence[str]) -> Figure:
-    rows = np.random.default_rng(0).choice(len(lines), size=SAMPLE, replace=False)
-    return teacher.perplexity([lines[i] for i in rows])
-
-
 def _write_card(folder: Path, teacher: Teacher, recipe: TeacherRecipe, figures: dict[str, Figure]) -> None:
     card = CARD.format(
         layers=recipe.layers,
         width=recipe.width,
         parameters=teacher.model.num_parameters(),
         words=len(teacher.tokenizer),
-        sample=SAMPLE,
         steps=recipe.steps,
         tokens=recipe.tokens_per_batch,
         dropout=recipe.dropout,
         seed=recipe.seed,
-        **{name: f"{f.value:.3f} [{f.low:.3f}, {f.high:.3f}]" for name, f in figures.items()},
+        rows="\n".join(f"| {n} | {f.value:.3f} [{f.low:.3f}, {f.high:.3f}] | {f.n:,} |" for n, f in figures.items()),
     )
     (folder / "README.md").write_text(card, encoding="utf-8")
 

@@ -11,7 +11,7 @@ from cdlm.cli.guard import guarded
 
 ABOUT = "Text you can steer: a diffusion language model that writes, fills and edits text under exact wishes."
 EXAMPLES = """
-cdlm generate --length 12 --include pub
+cdlm generate --length 10 --include pub
 cdlm infill "The Eagle is a [1-3] near [*] ."
 cdlm edit "The Eagle is a cheap pub near the river." --strength 0.4
 cdlm controllers

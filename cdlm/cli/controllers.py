@@ -31,7 +31,10 @@ def controllers(json: o.Json = False) -> None:
         found = {name: find_controller(name) for name in registered()}
     if json:
         print_json(
-            {name: {"does": purpose(c), "fields": [_plain(c, f) for f in fields(c)]} for name, c in found.items()}
+            {
+                name: {"does": purpose(c), "fields": [_plain(c, f) for f in [*wish_fields(c), *fields(Controller)]]}
+                for name, c in found.items()
+            }
         )
         return
     console = screen()

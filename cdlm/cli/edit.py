@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 EXAMPLES = """
 cdlm edit "The Eagle is a cheap pub near the river." --strength 0.4
 cdlm edit "The Eagle is a cheap pub near the river." --exclude cheap --count 3
-cdlm edit "The Eagle is a cheap pub near the river." --include restaurant --json
+cdlm edit "The Eagle is a cheap pub near the river." --include Italian --json
 """
 Typed = Annotated[str, typer.Argument(metavar="TEXT", help="The text to rewrite.", show_default=False)]
 Strength = Annotated[float, typer.Option("--strength", help="0 leaves it unchanged, 1 keeps only its length.")]

@@ -13,7 +13,7 @@ from cdlm.cli.wishes import build_wishes
 
 EXAMPLES = """
 cdlm generate --count 4 --length 8-12 --include pub --exclude cheap
-cdlm generate --count 1 --at Eagle=2 --length 12 --show-steps
+cdlm generate --count 1 --at Zizzi=1 --length 8 --show-steps
 cdlm generate --candidates 4 --select mbr --json
 cdlm generate --with length=9 --with 'keywords:{"include": ["pub"]}'
 """

@@ -21,7 +21,7 @@ cdlm score "The Eagle is a cheap pub." "pub cheap a is Eagle The."
 cdlm score "The Eagle is a cheap pub near the river." --per-token
 cdlm score --file texts.txt --json
 """
-Texts = Annotated[list[str] | None, typer.Argument(metavar="[TEXT]", help="Texts to score.", show_default=False)]
+Texts = Annotated[list[str] | None, typer.Argument(metavar="TEXT", help="Texts to score.", show_default=False)]
 File = Annotated[Path | None, typer.Option("--file", "-f", help="Texts from a file, one a line; - reads stdin.")]
 Draws = Annotated[int, typer.Option("--draws", min=2, help="Noise levels averaged; more give a smaller error.")]
 PerToken = Annotated[bool, typer.Option("--per-token", help="Nats of every token.", rich_help_panel=o.OUTPUT)]
@@ -78,6 +78,8 @@ def read_texts(file: Path) -> list[str]:
         text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(f"{file} is not UTF-8 text (byte {error.start})") from None
+    if "\0" in text:
+        raise ValueError(f"{file} is not text; give one text a line")
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     if not lines:
         raise ValueError(f"{file} holds no text")

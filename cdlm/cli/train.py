@@ -25,9 +25,7 @@ cdlm train --config configs/e2e.yaml train.steps=2000 output=runs/short
 Config = Annotated[Path, typer.Option("--config", "-c", help="YAML file; see configs/.", show_default=False)]
 Overrides = Annotated[
     list[str] | None,
-    typer.Argument(
-        metavar="[KEY=VALUE]", help="Settings over the file's, such as train.steps=2000.", show_default=False
-    ),
+    typer.Argument(metavar="KEY=VALUE", help="Settings over the file's, such as train.steps=2000.", show_default=False),
 ]
 MaxMinutes = Annotated[
     float | None,

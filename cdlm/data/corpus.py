@@ -109,10 +109,15 @@ def _load(loader: str, file: Path, text_column: str) -> list[str]:
     if loader == "text":  # datasets would split on exotic line separators inside a line
         return _decode(file).split("\n")
     options = {"sep": "\t"} if file.suffix.lower() == ".tsv" else {}
+    shown = not datasets.are_progress_bars_disabled()
+    datasets.disable_progress_bars()
     try:
         table = datasets.Dataset.from_csv(str(file), **options) if loader == "csv" else _table(loader, file)
     except (datasets.exceptions.DatasetGenerationError, ValueError, OSError) as error:
         raise CorpusError(f"{file} cannot be read as {loader}: {error.__cause__ or error}") from None
+    finally:
+        if shown:
+            datasets.enable_progress_bars()
     return _column(table, text_column, str(file))
 
 

@@ -6,7 +6,7 @@ from enum import IntEnum
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 
@@ -25,7 +25,8 @@ class Stream(IntEnum):
 
 def generator(seed: int, index: int, step: int, stream: Stream) -> np.random.Generator:
     """The generator of one text at one step."""
-    return np.random.Generator(np.random.Philox(key=[(seed << 1) & (2**64 - 1), index], counter=[0, 0, step, int(stream)]))
+    key = np.array([(seed << 1) & (2**64 - 1), index], dtype=np.uint64)  # a list of such large numbers would be read as floats
+    return np.random.Generator(np.random.Philox(key=key, counter=[0, 0, step, int(stream)]))
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,15 @@ class TextNoise:
         return TextNoise(self.seed, [self.indices[i] for i in chosen], self.device)
 
 
-def draw_tokens(logits: Float[Tensor, "batch length vocab"], uniform: Float[Tensor, "batch length"]) -> Tensor:
-    """Inverse-CDF sampling: one uniform number decides one token."""
-    cumulative = logits.double().softmax(-1).cumsum(-1)
-    found = torch.searchsorted(cumulative, (uniform * cumulative[..., -1]).unsqueeze(-1), right=True).squeeze(-1)
-    return found.clamp(max=logits.shape[-1] - 1)
+def draw_tokens(
+    logits: Float[Tensor, "batch length vocab"], uniform: Float[Tensor, "batch length"], top_p: float = 1.0
+) -> Int[Tensor, "batch length"]:
+    """Inverse-CDF sampling, likeliest token first: one uniform number decides one token.
+
+    ``top_p`` keeps the smallest set of tokens that holds this much probability (Holtzman et al. 2020).
+    """
+    ordered, tokens = torch.sort(logits.double().softmax(-1), dim=-1, descending=True, stable=True)
+    cumulative = ordered.cumsum(-1)
+    kept = cumulative[..., -1].clamp(max=top_p)
+    found = torch.searchsorted(cumulative, (uniform * kept).unsqueeze(-1), right=True).clamp(max=logits.shape[-1] - 1)
+    return tokens.gather(-1, found).squeeze(-1)

@@ -115,6 +115,7 @@ class Commit(Sampler):
         floor: clock at which the open positions stop falling; 1 keeps them at pure noise (any-order masked decoding).
         spread: how random the order is: standard-Gumbel noise of this size on the log-entropies.
         even: an even share a step instead of an even share of the entropy.
+        top_p: a decided token comes from the smallest set that holds this much probability.
     """
 
     inner: Sampler = field(default_factory=DDIM)
@@ -122,6 +123,7 @@ class Commit(Sampler):
     floor: float = 0.0
     spread: float = 0.0
     even: bool = False
+    top_p: float = 1.0
 
     def plan(self, steps: int, start: float = 1.0) -> list[Step]:
         return [replace(s, t=max(s.t, min(start, self.floor)), t_next=max(s.t_next, self.floor)) for s in even_steps(steps, start)]
@@ -132,7 +134,7 @@ class Commit(Sampler):
     def decide(
         self, state: State, estimate: Estimate, step: Step, remaining: int, noise: TextNoise, number: int
     ) -> tuple[Mask, Tokens]:
-        tokens = draw_tokens(estimate.logits, noise.uniform(number, Stream.TOKEN, state.t.shape[1]))
+        tokens = draw_tokens(estimate.logits, noise.uniform(number, Stream.TOKEN, state.t.shape[1]), self.top_p)
         if remaining == 1:
             return state.open, tokens
         if step.t > self.commit_from:

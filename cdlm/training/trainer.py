@@ -131,7 +131,7 @@ class DiffusionTrainer(Trainer):
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
         """The weights alone; the base class would add its arguments as a pickle."""
         with quiet_transformers():
-    X
+            self.model.save_pretrained(output_dir or self.args.output_dir, state_dict=state_dict)
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         name = f"checkpoint-{self.state.global_step}"

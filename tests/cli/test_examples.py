@@ -1,0 +1,56 @@
+"""Every example of every help text runs as shown (a long training run is shortened)."""
+
+import shlex
+
+import pytest
+
+from cdlm.cli import app as cli
+
+EXAMPLES = [
+    line.strip() for text in (cli.EXAMPLES, *(e for _, e in cli.VERBS.values())) for line in text.strip().splitlines()
+]
+TRAINING = [e for e in EXAMPLES if e.startswith("cdlm train")]
+SUITE = [e for e in EXAMPLES if e.startswith("cdlm evaluate")]
+
+
+def test_there_are_examples():
+    assert len(EXAMPLES) > 15
+    assert all(e.startswith("cdlm ") for e in EXAMPLES)
+
+
+@pytest.mark.parametrize("example", sorted(set(EXAMPLES) - set(TRAINING) - set(SUITE)))
+def test_example_runs(run, e2e, example, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "texts.txt").write_text("Zizzi serves Indian food.\nA pub near the river.\n", encoding="utf-8")
+    assert run(*shlex.split(example)[1:]).stdout.strip()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("example", TRAINING)
+def test_training_example_runs(run, tiny_run, example, tmp_path, monkeypatch):
+    data = tmp_path / "data" / "e2e"
+    data.mkdir(parents=True)
+    for split in ("train", "valid"):
+        (data / f"{split}.txt").write_text("\n".join(tiny_run.lines) + "\n", encoding="utf-8")
+    monkeypatch.setenv("CDLM_DATA", str(data.parent))
+    monkeypatch.chdir(tmp_path)
+    words = [w for w in shlex.split(example)[1:] if not w.startswith("train.steps")]
+    short = ["train.steps=2", "train.eval_every=2", "train.tokens_per_batch=128", "data.min_count=1"]
+    assert "output" in run(*words, *short).stdout or (tmp_path / "runs").is_dir()
+
+
+@pytest.mark.parametrize("example", SUITE)
+def test_evaluation_example_reaches_the_suite(run, example, tmp_path, monkeypatch):
+    """What the suite measures is tested with the suite; here the options have to arrive."""
+    from cdlm.evaluation import suite
+
+    called = {}
+    monkeypatch.setattr(suite, "run_suite", lambda **options: called.update(options) or [])
+    (tmp_path / "e2e").mkdir()
+    monkeypatch.setenv("CDLM_DATA", str(tmp_path))
+    words = shlex.split(example)[1:]
+    run(*words, "--teacher", str(tmp_path))
+    assert called["model"] == "e2e"
+    assert called["corpus"] == tmp_path / "e2e"
+    assert called["seed"] == (1 if "--seed" in words else 0)
+    assert called["tasks"] == (["infilling", "keywords"] if "--task" in words else None)

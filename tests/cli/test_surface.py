@@ -1,0 +1,95 @@
+"""What scripts rely on: the verbs and options, frozen; and a start that loads nothing heavy."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+import typer.main
+
+from cdlm.cli.app import VERBS, app
+
+ROOT = Path(__file__).resolve().parents[2]
+WRITING = "--at --count --device --dtype --early-stop --exclude --include --json --model --on-unsatisfied --sampler --seed --steering --steps --temperature --with"
+SURFACE = {
+    "controllers": "--json",
+    "edit": f"text {WRITING} --strength",
+    "evaluate": "--corpus --json --model --out --seed --suite --task --teacher",
+    "generate": f"{WRITING} --candidates --length --select --show-steps",
+    "infill": f"template {WRITING} --candidates --length --select --show-steps --top",
+    "info": "model --json",
+    "score": "texts --device --draws --dtype --file --json --model --per-token --seed",
+    "train": "overrides --config --dry-run --max-minutes --no-resume --quiet",
+}
+SHORT = {"-c", "-f", "-i", "-l", "-m", "-n", "-q", "-s", "-t", "-w", "-x"}
+
+
+def parameters(verb):
+    command = typer.main.get_command(app).commands[verb]
+    return [names for parameter in command.params for names in [parameter.opts]]
+
+
+def test_verbs_are_frozen():
+    assert sorted(typer.main.get_command(app).commands) == sorted(SURFACE)
+
+
+@pytest.mark.parametrize("verb", SURFACE)
+def test_options_are_frozen(verb):
+    """A flag that is renamed or dropped breaks somebody's script: change it here on purpose, and in the CHANGELOG."""
+    long = {name for names in parameters(verb) for name in names if name.startswith("--") or not name.startswith("-")}
+    assert long == set(SURFACE[verb].split())
+
+
+def test_short_options_are_frozen():
+    found = {name for verb in SURFACE for names in parameters(verb) for name in names}
+    assert {n for n in found if n.startswith("-") and not n.startswith("--")} == SHORT
+
+
+def test_help_names_every_sampler_and_steering(run):
+    from cdlm.sampling.samplers import SAMPLERS
+    from cdlm.sampling.steering import STEERINGS
+
+    shown = run("generate", "--help").output
+    assert all(name in shown for name in [*SAMPLERS, *STEERINGS])
+
+
+@pytest.mark.parametrize("verb", SURFACE)
+def test_help_has_examples(run, verb):
+    shown = run(verb, "--help").output
+    for example in VERBS[verb][1].strip().splitlines():
+        assert example.strip() in shown
+        assert len(example) <= 78, "would break in a narrow terminal"
+
+
+def test_version(run):
+    assert run("--version").output.startswith("cdlm 0.")
+
+
+HEAVY = ("torch", "transformers", "spacy", "datasets", "scipy", "numpy", "tokenizers")
+PROBE = """
+import contextlib, io, json, sys, time
+start = time.process_time()
+sys.argv = ["cdlm", *sys.argv[1:]]
+with contextlib.redirect_stdout(io.StringIO()) as screen, contextlib.suppress(SystemExit):
+    from cdlm.cli import main
+    main()
+seconds = time.process_time() - start
+assert "Usage" in screen.getvalue()
+print(json.dumps([seconds, [name for name in %r if name in sys.modules]]))
+"""
+
+
+@pytest.mark.parametrize("verb", SURFACE)
+def test_help_loads_nothing_heavy(verb):
+    """Processor time, because the machine may be busy with other tests."""
+    command = [sys.executable, "-c", PROBE % (HEAVY,), verb, "--help"]
+    runs = []
+    for _ in range(3):
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+        runs.append(json.loads(done.stdout))
+        if runs[-1][0] < 0.5:
+            break
+    assert runs[-1][1] == []
+    assert min(seconds for seconds, _ in runs) < 0.5

@@ -1,0 +1,165 @@
+"""What the writing and reading verbs print, for people and for machines."""
+
+import json
+
+import pytest
+
+from cdlm import Pipeline
+from cdlm.cli import play
+from controllers import Keywords, Length
+
+TEXT = "The Eagle is a cheap pub near the river."
+
+
+@pytest.fixture
+def terminal(monkeypatch):
+    """Output as a terminal gets it."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setattr(play, "SECONDS_A_FRAME", 0)
+
+
+def test_generate_shows_texts_and_verdicts(run, e2e):
+    shown = run("generate", "--count", "3", "--length", "8", "--include", "pub").stdout
+    wished = [Length(8), Keywords(include=["pub"])]
+    output = Pipeline.from_pretrained(e2e).generate(3, controllers=wished, seed=0)
+    assert all(text in shown for text in output.texts)
+    assert shown.count("✓ length    8 words, wanted 8") == 3
+    assert f"3 of 3 texts satisfied · {output.evaluations} evaluations" in shown
+
+
+def test_generate_json_says_the_same(run, e2e):
+    given = json.loads(run("generate", "--count", "3", "--length", "8-10", "--seed", "4", "--json").stdout)
+    output = Pipeline.from_pretrained(e2e).generate(3, controllers=[Length(8, 10)], seed=4)
+    assert [w["text"] for w in given["written"]] == output.texts
+    assert [w["evaluations"] for w in given["written"]] == [w.evaluations for w in output]
+    assert given["written"][0]["verdicts"][0]["name"] == "length"
+    assert (given["satisfied"], given["evaluations"], given["seed"]) == (3, output.evaluations, 4)
+
+
+def test_options_reach_the_pipeline(run, e2e):
+    options = "--steps 5 --sampler ddim --steering shift --temperature 0.8 --candidates 2 --select mbr --dtype float32"
+    given = json.loads(run("generate", "--count", "2", "--json", *options.split()).stdout)
+    told = {"num_inference_steps": 5, "sampler": "ddim", "steering": "shift", "temperature": 0.8}
+    output = Pipeline.from_pretrained(e2e).generate(2, num_candidates=2, select="mbr", **told)
+    assert [w["text"] for w in given["written"]] == output.texts
+    assert given["evaluations"] == 20
+
+
+def test_the_seed_is_0_unless_told(run, e2e):
+    texts = [
+        run("generate", "--count", "2", *seed).stdout.splitlines()[:2]
+        for seed in ([], ["--seed", "0"], ["--seed", "1"])
+    ]
+    assert texts[0] == texts[1] != texts[2]
+
+
+def test_early_stop_says_what_it_saved(run, e2e):
+    assert "of 64 saved" in run("generate", "--count", "2", "--early-stop").stdout
+
+
+def test_steps_are_lines_in_a_pipe(run, e2e):
+    shown = run("generate", "--count", "2", "--length", "7", "--steps", "6", "--show-steps").stdout.splitlines()
+    played = [line for line in shown if line.startswith("text 1 step ")]
+    text = Pipeline.from_pretrained(e2e).generate(1, controllers=[Length(7)], num_inference_steps=6).texts[0]
+    assert played[-1].partition(": ")[2].replace(" .", ".") == text
+    assert any(line.startswith("text 2 step ") for line in shown)
+
+
+def test_steps_play_on_a_terminal(run, e2e, terminal):
+    shown = run("generate", "--count", "1", "--length", "7", "--show-steps").stdout
+    assert "words decided" in shown
+    assert "\x1b[38;" in shown, "guesses are shaded"
+
+
+def test_infill_keeps_the_context_and_marks_gaps(run, e2e, terminal):
+    shown = run("infill", "The  Eagle is a [1-3] near  [*] .", "--count", "2").stdout
+    assert shown.count("The  Eagle is a \x1b[1;36m") == 2
+    assert "infill" not in shown, "a kept context is no news"
+
+
+def test_infill_json_has_the_fills(run, e2e):
+    given = json.loads(run("infill", "Odd  words: [2] and [3]!", "--count", "2", "--json").stdout)
+    for written in given["written"]:
+        first, second = written["fills"]
+        assert written["text"] == f"Odd  words: {first} and {second}!"
+    assert given["template"] == "Odd  words: [2] and [3]!"
+
+
+def test_infill_top_keeps_the_best_candidates(run, e2e):
+    given = json.loads(run("infill", "Zizzi is a [3]", "--top", "3", "--candidates", "6", "--json").stdout)
+    assert len(given["written"]) == 3
+    surprises = [w["surprise"] for w in given["written"]]
+    assert surprises == sorted(surprises)
+    assert len(json.loads(run("infill", "Zizzi is a [3]", "--top", "2", "--json").stdout)["written"]) == 2
+
+
+def test_edit_in_a_pipe_is_the_new_text(run, e2e):
+    assert run("edit", TEXT, "--strength", "0").stdout.splitlines()[0] == f" 1  {TEXT}"
+    given = json.loads(run("edit", TEXT, "--exclude", "cheap", "--count", "2", "--json").stdout)
+    assert all("Eagle" in w["text"] and "cheap" not in w["text"] for w in given["written"])
+    assert given["original"] == TEXT
+    assert all(0 <= share < 1 for share in given["kept"])
+
+
+def test_edit_marks_what_went_and_what_came(run, e2e, terminal):
+    shown = run("edit", TEXT, "--strength", "0.9", "--exclude", "cheap").stdout
+    assert "\x1b[9;31mcheap\x1b[0m" in shown, "struck out"
+    assert "\x1b[1;32m" in shown, "and something put in"
+
+
+def test_edit_never_runs_words_together(run, e2e):
+    """A comma may become a word, beside unknown words whose spacing has to stay."""
+    text = "A cheap pub, near the river, by Xanadu."
+    given = json.loads(run("edit", text, "--strength", "1", "--count", "12", "--json").stdout)
+    known = set(Pipeline.from_pretrained(e2e).tokenizer.tokens(range(28))) | {"Xanadu", "A", ",", "by"}
+    assert all(set(w["words"]) <= known for w in given["written"])
+
+
+def test_score_reads_arguments_and_files(run, e2e, tmp_path):
+    file = tmp_path / "texts.txt"
+    file.write_text("Zizzi serves Indian food.\n\nfood Indian. serves Zizzi\n", encoding="utf-8")
+    given = json.loads(run("score", "Aromi is a pub.", "--file", str(file), "--json").stdout)["scores"]
+    assert [s["text"] for s in given] == ["Aromi is a pub.", "Zizzi serves Indian food.", "food Indian. serves Zizzi"]
+    assert given[1]["nats_per_token"] < given[2]["nats_per_token"]
+    expected = Pipeline.from_pretrained(e2e).score([s["text"] for s in given])
+    assert [s["nll"] for s in given] == pytest.approx([s.nll for s in expected])
+    assert [t["token"] for t in given[1]["per_token"]] == ["Zizzi", "serves", "Indian", "food", "."]
+
+
+def test_score_tables(run, e2e):
+    shown = run("score", "Zizzi serves Indian food.", "--per-token").stdout
+    assert "nats/token" in shown
+    assert "all" not in shown.split()
+    assert any(line.split()[:1] == ["Indian"] and "█" in line for line in shown.splitlines())
+    assert "all" in run("score", "Zizzi serves food.", "Cocum is a pub.").stdout.split()
+
+
+def test_score_of_pieces(run, tiny_bpe_model_folder):
+    given = json.loads(run("score", "Zizzi serves food.", "--model", str(tiny_bpe_model_folder), "--json").stdout)
+    assert len(given["scores"][0]["per_token"]) == given["scores"][0]["tokens"]
+
+
+def test_info_describes_a_model(run, e2e):
+    shown = run("info", "e2e").stdout
+    for part in ("parameters", "word tokenizer", "modernbert", "learned", "median", "validation loss", "not stated"):
+        assert part in shown
+    given = json.loads(run("info", str(e2e), "--json").stdout)
+    assert given["parameters"] == Pipeline.from_pretrained(e2e).model.num_parameters()
+    assert given["vocabulary"] == 28
+
+
+def test_info_lists_bundled_models(run, e2e):
+    assert "e2e" in run("info").stdout
+    assert json.loads(run("info", "--json").stdout)[0]["name"] == "e2e"
+
+
+def test_controllers_lists_fields(run):
+    given = json.loads(run("controllers", "--json").stdout)
+    assert {"infill", "keywords", "length"} <= set(given)
+    fields = {f["name"]: f for f in given["length"]["fields"]}
+    assert fields["low"] == {"name": "low", "help": "words, punctuation counted", "type": "int", "required": True}
+    assert fields["high"]["default"] is None
+    shown = run("controllers").stdout
+    assert "words or phrases that must appear" in shown
+    assert "how strongly the soft part pulls" in shown

@@ -1,0 +1,188 @@
+"""Corpora from files."""
+
+import json
+import random
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cdlm.data.corpus import CorpusError, fingerprint, load_corpus, read_lines
+
+LINES = ["The Mill serves Italian food.", 'A "cheap" pub, near the river.', "Café Zizzi: £20!", "tab\tinside"]
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import datasets  # noqa: PLC0415 - seconds
+
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path / "cache"))
+
+
+def write(file: Path, lines: list[str], column: str = "text") -> Path:
+    rows = [{"id": i, column: line} for i, line in enumerate(lines)]
+    table = pa.Table.from_pylist(rows)
+    kinds = {
+        ".txt": lambda: file.write_text("\n".join(lines), encoding="utf-8"),
+        ".csv": lambda: file.write_text(_separated(rows, ","), encoding="utf-8"),
+        ".tsv": lambda: file.write_text(_separated(rows, "\t"), encoding="utf-8"),
+        ".jsonl": lambda: file.write_text("".join(json.dumps(r) + "\n" for r in rows), encoding="utf-8"),
+        ".json": lambda: file.write_text(json.dumps(rows), encoding="utf-8"),
+        ".parquet": lambda: pq.write_table(table, file),
+    }
+    kinds[file.suffix.lower()]()
+    return file
+
+
+def _separated(rows: list[dict[str, object]], mark: str) -> str:
+    quoted = (mark.join('"' + str(value).replace('"', '""') + '"' for value in row.values()) for row in rows)
+    return "\n".join([mark.join(rows[0]), *quoted]) + "\n"
+
+
+@pytest.mark.parametrize("ending", [".txt", ".csv", ".tsv", ".jsonl", ".json", ".parquet", ".TXT", ".CSV", ".PARQUET"])
+def test_corpus_reads_every_kind_of_file_alike(ending: str, tmp_path: Path) -> None:
+    assert read_lines(str(write(tmp_path / f"corpus{ending}", LINES))) == LINES
+
+
+@pytest.mark.parametrize("ending", [".csv", ".tsv", ".jsonl", ".parquet"])
+def test_corpus_missing_column_names_those_there_are(ending: str, tmp_path: Path) -> None:
+    file = write(tmp_path / f"corpus{ending}", LINES, "sentence")
+    with pytest.raises(CorpusError, match=r"no column 'text'; columns: id, sentence"):
+        read_lines(str(file))
+    assert read_lines(str(file), "sentence") == LINES
+
+
+def test_corpus_leaves_out_empty_lines_and_blank_ends(tmp_path: Path) -> None:
+    file = tmp_path / "corpus.txt"
+    file.write_bytes(b"\xef\xbb\xbf  one \r\n\r\n \t\ntwo\r\nthree")
+    assert read_lines(str(file)) == ["one", "two", "three"]
+
+
+def test_corpus_does_not_cut_lines_at_exotic_separators(tmp_path: Path) -> None:
+    line = "one\u2028two\x0cthree\x85four"
+    assert read_lines(str(write(tmp_path / "corpus.txt", [line, "next"]))) == [line, "next"]
+
+
+def test_corpus_leaves_out_missing_values(tmp_path: Path) -> None:
+    (tmp_path / "corpus.jsonl").write_text('{"text": "a"}\n{"text": null}\n{"text": "b"}\n')
+    assert read_lines(str(tmp_path / "corpus.jsonl")) == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("empty.txt", b"", "is empty"),
+        ("empty.parquet", b"", "is empty"),
+        ("blank.txt", b" \n\n\t\n", "no line with a word"),
+        ("header.csv", b"text\n", "cannot be read as csv|no line"),
+        ("binary.txt", b"abc\0def" * 50, "is not text"),
+        ("binary.csv", b"\x7fELF\0\0", "is not text"),
+        ("latin.txt", "Café".encode("latin-1"), r"not UTF-8 \(byte 3\)"),
+        ("latin.csv", "text\nCafé\n".encode("latin-1"), "cannot be read as csv"),
+        ("utf16.txt", "hello".encode("utf-16"), "is not text"),
+        ("broken.jsonl", b'{"text": "a"\n{"te', "cannot be read as json"),
+        ("fake.parquet", b"PAR1 not really", "cannot be read as parquet"),
+        ("ragged.csv", b'text,b\n"unclosed,1\n2,3\n', "cannot be read as csv|no line|no column"),
+        ("picture.png", b"\x89PNG...", "unknown ending '.png'"),
+    ],
+)
+def test_corpus_that_cannot_be_read_names_the_file(name: str, content: bytes, said: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(CorpusError, match=said) as caught:
+        read_lines(str(tmp_path / name))
+    assert name in str(caught.value)
+
+
+@pytest.mark.parametrize("source", ["nowhere.txt", "./nowhere", "/nowhere/x", "~/nowhere/x", "nowhere", "no*where.txt", ""])
+def test_corpus_that_is_not_there_is_not_looked_up_elsewhere(
+    source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(CorpusError, match="no corpus at|no line with a word"):
+        read_lines(source)
+
+
+def test_corpus_unknown_hub_name_says_so_without_a_network() -> None:
+    with pytest.raises(CorpusError, match="neither a file nor a dataset"):
+        read_lines("nobody/nothing-at-all")
+
+
+def test_corpus_of_a_glob_or_folder_is_all_its_files_in_order(tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    write(tmp_path / "b.txt", ["b"])
+    write(tmp_path / "a.jsonl", ["a"])
+    write(tmp_path / "deep" / "c.txt", ["c"])
+    (tmp_path / "notes.md").write_text("not a corpus")
+    (tmp_path / "folder.txt").mkdir()
+    assert read_lines(str(tmp_path)) == ["a", "b", "c"]
+    assert read_lines(str(tmp_path / "*.txt")) == ["b"]
+    assert read_lines(str(tmp_path / "**" / "*.txt")) == ["b", "c"]
+
+
+def test_corpus_home_folder_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    write(tmp_path / "mine.txt", ["a"])
+    assert read_lines("~/mine.txt") == ["a"]
+
+
+def numbered(folder: Path, count: int) -> str:
+    return str(write(folder / "corpus.txt", [f"line {i}" for i in range(count)]))
+
+
+@pytest.mark.parametrize(("count", "held"), [(2, 1), (20, 1), (100, 5), (60_000, 2000)])
+def test_corpus_holds_out_one_line_in_twenty(count: int, held: int, tmp_path: Path) -> None:
+    corpus = load_corpus(numbered(tmp_path, count))
+    assert len(corpus.validation) == held
+    assert len(corpus.train) == count - held
+    assert set(corpus.train) | set(corpus.validation) == {f"line {i}" for i in range(count)}
+    assert corpus.dropped == 0
+
+
+def test_corpus_holds_out_by_seed(tmp_path: Path) -> None:
+    source = numbered(tmp_path, 200)
+    first, again, other = (load_corpus(source, seed=s) for s in (1, 1, 2))
+    assert first == again
+    assert first.validation != other.validation
+    assert first.fingerprint != other.fingerprint
+
+
+def test_corpus_of_one_line_needs_validation_of_its_own(tmp_path: Path) -> None:
+    source = numbered(tmp_path, 1)
+    with pytest.raises(CorpusError, match="at least two lines"):
+        load_corpus(source)
+    assert load_corpus(source, source).validation == ("line 0",)
+
+
+def test_corpus_with_validation_keeps_every_training_line(tmp_path: Path) -> None:
+    train, valid = numbered(tmp_path, 50), str(write(tmp_path / "v.txt", ["x", "y"]))
+    corpus = load_corpus(train, valid)
+    assert len(corpus.train) == 50
+    assert corpus.validation == ("x", "y")
+
+
+@pytest.mark.parametrize("validation", [True, False])
+def test_corpus_drops_and_counts_duplicates_on_request(validation: bool, tmp_path: Path) -> None:
+    lines = [f"line {i % 30}" for i in range(100)]
+    random.Random(0).shuffle(lines)
+    train = str(write(tmp_path / "corpus.txt", lines))
+    valid = str(write(tmp_path / "v.txt", ["x"])) if validation else None
+    assert load_corpus(train, valid).dropped == 0
+    dropped = load_corpus(train, valid, drop_duplicates=True)
+    assert dropped.dropped == 70
+    assert len(dropped.train) + (0 if validation else len(dropped.validation)) == 30
+
+
+def test_corpus_fingerprint_is_the_files_content_not_its_name(tmp_path: Path) -> None:
+    one, two = (write(tmp_path / name, LINES) for name in ("one.txt", "two.jsonl"))
+    assert load_corpus(str(one), str(one)).fingerprint == load_corpus(str(two), str(two)).fingerprint
+
+
+splits = st.lists(st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\n\0"), max_size=5), max_size=4), min_size=2, max_size=2)
+
+
+@given(splits, splits)
+def test_corpus_fingerprint_tells_different_splits_apart(a: list[list[str]], b: list[list[str]]) -> None:
+    assert (fingerprint(*a) == fingerprint(*b)) == (a == b)

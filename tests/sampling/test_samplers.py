@@ -1,0 +1,184 @@
+"""Samplers against closed forms: marginals, order of convergence, budgets, what is opened again."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from cdlm.diffusion.model import DiffusionLM
+from cdlm.sampling.loop import _reopen
+from cdlm.sampling.randomness import TextNoise
+from cdlm.sampling.samplers import DDIM, SAMPLERS, Commit, DPMpp2M, QSample, Reopen, Sampler, Step
+from tests.sampling.toys import VOCAB, belief, open_canvas, small_model, state_at
+
+NOISE = TextNoise(0, [0], torch.device("cpu"))
+MU, SPREAD = 0.7, 0.6
+MODEL = small_model()
+
+
+def posterior_mean(model: DiffusionLM, z: Tensor, t: Tensor) -> Tensor:
+    """E[x0 | z_t] of data N(MU, SPREAD**2) in every coordinate."""
+    noise = model.noise(t)
+    alpha, sigma = noise.alpha[..., None], noise.sigma[..., None]
+    gain = alpha * SPREAD**2 / (alpha**2 * SPREAD**2 + sigma**2)
+    return MU + gain * (z - alpha * MU)
+
+
+def exact_flow(model: DiffusionLM, z: Tensor, t: float, s: float) -> Tensor:
+    """Solution of the probability-flow equation of Gaussian data: every quantile stays a quantile."""
+    at = [model.noise(torch.tensor([[x]])) for x in (t, s)]
+    mean, scale = ([float(f(n)) for n in at] for f in (lambda n: n.alpha * MU, lambda n: (n.alpha**2 * SPREAD**2 + n.sigma**2).sqrt()))
+    return mean[1] + scale[1] / scale[0] * (z - mean[0])
+
+
+def integrate(model: DiffusionLM, sampler: Sampler, z: Tensor, steps: int, t: float = 0.9, s: float = 0.2) -> Tensor:
+    canvas = open_canvas(1, z.shape[1] - 2)
+    state = state_at(canvas, t, z)
+    for a, b in zip(np.linspace(t, s, steps + 1)[:-1], np.linspace(t, s, steps + 1)[1:], strict=True):
+        clocks = torch.where(canvas.decided, 0.0, float(a))
+        estimate = belief(canvas, torch.zeros(*canvas.shape, VOCAB), t=float(a), x0=posterior_mean(model, state.z, clocks), z=state.z)
+        then = torch.where(canvas.decided, 0.0, float(b))
+        moved = sampler.move(model, replace(state, t=clocks), estimate, then, torch.zeros_like(state.z))
+        state = replace(state, z=moved, history=(estimate.x0, estimate.t))
+    return state.z[:, 1:-1]
+
+
+@pytest.mark.parametrize(("sampler", "order"), [(DDIM(0.0), 1), (DPMpp2M(), 2)])
+def test_order_of_convergence(model: DiffusionLM, sampler: Sampler, order: int) -> None:
+    z = torch.randn(1, 12, 4, generator=torch.Generator().manual_seed(1), dtype=torch.float32)
+    exact = exact_flow(model, z, 0.9, 0.2)[:, 1:-1]
+    sizes = np.array([8, 16, 32, 64])
+    errors = [float((integrate(model, sampler, z, int(n)) - exact).norm()) for n in sizes]
+    slope = -np.polyfit(np.log(sizes), np.log(errors), 1)[0]
+    assert abs(slope - order) < 0.25, errors
+
+
+@pytest.mark.parametrize("sampler", [DDIM(0.0), DDIM(0.5), DDIM(1.0), QSample(), DPMpp2M()])
+@pytest.mark.parametrize(("t", "s"), [(1.0, 0.7), (0.7, 0.2), (0.3, 0.05)])
+def test_marginal_is_right_for_a_point_mass(model: DiffusionLM, sampler: Sampler, t: float, s: float) -> None:
+    """If the data is one point, a step from q(z_t | x0) lands in q(z_s | x0), however much noise is drawn anew."""
+    canvas = open_canvas(1, 40_000)
+    draw = torch.Generator().manual_seed(3)
+    x0 = torch.full((*canvas.shape, 4), 0.8)
+    clocks, then = (torch.where(canvas.decided, 0.0, x) for x in (t, s))
+    z = model.diffuse(x0, clocks, torch.randn(x0.shape, generator=draw))
+    estimate = belief(canvas, torch.zeros(*canvas.shape, VOCAB), t=t, x0=x0, z=z)
+    moved = sampler.move(model, state_at(canvas, t, z), estimate, then, torch.randn(x0.shape, generator=draw))[:, 1:-1]
+    noise = model.noise(torch.tensor([[s]]))
+    assert float(moved.mean()) == pytest.approx(0.8 * float(noise.alpha), abs=0.02)
+    assert float(moved.std()) == pytest.approx(float(noise.sigma), rel=0.02)
+
+
+def test_ddim_is_deterministic_at_eta_0_only(model: DiffusionLM) -> None:
+    canvas = open_canvas(1, 6)
+    z, first, second = (torch.randn(1, 8, 4, generator=torch.Generator().manual_seed(i)) for i in range(3))
+    estimate = belief(canvas, torch.zeros(1, 8, VOCAB), t=0.8, z=z)
+    then = torch.where(canvas.decided, 0.0, 0.5)
+    moves = {eta: [DDIM(eta).move(model, state_at(canvas, 0.8, z), estimate, then, e) for e in (first, second)] for eta in (0.0, 1.0)}
+    assert torch.equal(*moves[0.0])
+    assert not torch.allclose(*moves[1.0])
+
+
+def test_dpmpp_takes_a_first_order_step_where_history_is_missing(model: DiffusionLM) -> None:
+    canvas = open_canvas(1, 2)
+    z, before, x0 = (torch.randn(1, 4, 4, generator=torch.Generator().manual_seed(i)) for i in range(3))
+    estimate = belief(canvas, torch.zeros(1, 4, VOCAB), t=0.6, z=z, x0=x0)
+    then = torch.where(canvas.decided, 0.0, 0.4)
+    plain = DPMpp2M().move(model, state_at(canvas, 0.6, z), estimate, then, z)
+    seen = torch.tensor([[0.0, 0.8, 0.6, 0.0]])  # the second word had no higher clock before
+    state = replace(state_at(canvas, 0.6, z), history=(before, seen))
+    mixed = DPMpp2M().move(model, state, estimate, then, z)
+    assert torch.allclose(mixed[:, 2], plain[:, 2])
+    assert not torch.allclose(mixed[:, 1], plain[:, 1])
+
+
+def with_entropies(targets: list[float]) -> Tensor:
+    """Logits over tokens 4 and 5 whose entropies are as asked (at most log 2)."""
+    grid = torch.linspace(0, 30, 300_001, dtype=torch.float64)
+    p = torch.sigmoid(grid)
+    entropy = -(p * p.log() + (1 - p) * (-grid + p.log()))
+    gaps = [float(grid[(entropy - h).abs().argmin()]) for h in targets]
+    logits = torch.full((1, len(targets) + 2, VOCAB), -torch.inf)
+    logits[..., 4] = 0.0
+    logits[0, 1:-1, 4] = torch.tensor(gaps)
+    logits[0, 1:-1, 5] = 0.0
+    return logits
+
+
+@pytest.mark.parametrize(
+    ("sampler", "remaining", "expected"),
+    [
+        (Commit(), 2, {1, 2, 4}),  # half of 1.2 nats pays for 0.1 + 0.2 + 0.25
+        (Commit(), 4, {1, 4}),  # a quarter, 0.3, for 0.1 + 0.2
+        (Commit(), 20, {4}),  # the surest always, even above the budget
+        (Commit(), 1, {1, 2, 3, 4}),
+        (Commit(even=True), 2, {1, 4}),
+        (Commit(even=True), 4, {4}),
+        (Commit(commit_from=0.4), 2, set()),
+        (Commit(commit_from=0.4), 1, {1, 2, 3, 4}),
+    ],
+)
+def test_commit_spends_an_even_share_of_the_entropy(sampler: Commit, remaining: int, expected: set[int]) -> None:
+    canvas = open_canvas(1, 4)
+    estimate = belief(canvas, with_entropies([0.2, 0.25, 0.65, 0.1]))
+    where, tokens = sampler.decide(state_at(canvas, 0.5, estimate.z), estimate, Step(0.5, 0.4), remaining, NOISE, 3)
+    assert set(where[0].nonzero().flatten().tolist()) == expected
+    assert tokens.min() >= 4 and tokens[:, 1:-1].max() <= 5
+
+
+def test_an_even_share_ends_on_time_and_never_decides_twice() -> None:
+    canvas = open_canvas(1, 10)
+    logits = torch.randn(1, 12, VOCAB, generator=torch.Generator().manual_seed(0))
+    counts = []
+    for remaining in (4, 3, 2, 1):
+        estimate = belief(canvas, logits)
+        where, tokens = Commit(even=True).decide(state_at(canvas, 0.5, estimate.z), estimate, Step(0.5, 0.4), remaining, NOISE, remaining)
+        assert not (where & canvas.decided).any()
+        counts.append(int(where.sum()))
+        canvas = canvas.pin(where, tokens)
+    assert counts == [2, 2, 3, 3]
+
+
+@given(steps=st.integers(1, 70), name=st.sampled_from(sorted(SAMPLERS)), start=st.floats(0.05, 1))
+def test_plan_has_exactly_its_steps_and_ends_every_stretch_at_0(steps: int, name: str, start: float) -> None:
+    plan = SAMPLERS[name]().plan(steps, start)
+    assert len(plan) == steps
+    assert plan[0].t == pytest.approx(start)
+    assert all(0 <= s.t_next < s.t <= start + 1e-9 for s in plan)
+    for now, then in zip(plan, [*plan[1:], None], strict=True):
+        if then is None or then.reopen:
+            assert now.t_next == pytest.approx(0, abs=1e-9)
+        else:
+            assert then.t == pytest.approx(now.t_next)
+
+
+def test_reopen_keeps_some_steps_for_the_text_itself() -> None:
+    plan = Reopen(rounds=4, steps=4).plan(24)
+    assert [k for k, s in enumerate(plan) if s.reopen] == [8, 12, 16, 20]
+
+
+@settings(max_examples=40)
+@given(
+    surprise=st.lists(st.floats(0, 5), min_size=6, max_size=6, unique=True),
+    fixed=st.sets(st.integers(1, 6), max_size=5),
+    share=st.floats(0.05, 1),
+)
+def test_the_least_plausible_are_opened_and_never_a_fixed_one(surprise: list[float], fixed: set[int], share: float) -> None:
+    model = MODEL
+    canvas = open_canvas(1, 6)
+    canvas = canvas.pin(torch.ones_like(canvas.decided), torch.arange(8)[None] % 7 + 4)
+    closed = torch.tensor([[i in fixed or i in (0, 7) for i in range(8)]])
+    state = replace(state_at(canvas, 0.0, torch.zeros(1, 8, 4)), fixed=closed, surprise=torch.tensor([[0.0, *surprise, 0.0]]))
+    opened = _reopen(model, state, Step(0.9, 0.5, share), Reopen(), NOISE, 3)
+    free = sorted((i for i in range(1, 7) if i not in fixed), key=lambda i: -surprise[i - 1])
+    gaps = np.diff(sorted(surprise))
+    expected = set(free[: int(np.ceil(np.float32(len(free) * np.float32(share))))])
+    found = set(opened.open[0].nonzero().flatten().tolist())
+    assert found.isdisjoint(fixed) and len(found) == len(expected)
+    if gaps.min(initial=1.0) > 1e-3:
+        assert found == expected
+    assert torch.equal(opened.t > 0, opened.open)
