@@ -14,7 +14,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -141,11 +141,12 @@ def _train(name: str, plan: Plan, steps: int, folder: Path) -> None:
     trainer = build_trainer(variant_plan(plan, config), folder.parent / "trainer")
     trainer.train()
     spent = {"train_seconds": time.perf_counter() - began, "train_cpu_seconds": time.process_time() - cpu}
-    facts = {**spent, "tokens": trainer.tokens_seen, "parameters": trainer.model.num_parameters()}
+    model = cast(DiffusionLM, trainer.model)
+    facts = {**spent, "tokens": trainer.tokens_seen, "parameters": model.num_parameters()}
 
     def fill(inside: Path) -> None:
-        with trainer.ema.applied(trainer.model):
-            fill_model_folder(trainer.model, plan.tokenizer, inside, dtype="float32")
+        with trainer.ema.applied(model):
+            fill_model_folder(model, plan.tokenizer, inside, dtype="float32")
         write_json(inside / "training.json", {"variant": name, "overrides": VARIANTS[name][1], **facts})
 
     write_folder(folder, fill)
@@ -257,7 +258,7 @@ def write_table(runs: Path, steps: int, base: RunConfig, results: Path) -> None:
     for row in rows:
         for label in SAMPLED:
             row.get(label, {}).pop("texts", None)
-    facts = {"steps": steps, "positions_per_step": base.train.tokens_per_batch, "seed": base.train.seed}
+    facts: dict[str, Any] = {"steps": steps, "positions_per_step": base.train.tokens_per_batch, "seed": base.train.seed}
     facts |= {"backbone": base.model.backbone, "texts": TEXTS, "commit": _commit(), "machine": machine(), "threads": 1}
     results.mkdir(parents=True, exist_ok=True)
     write_json(results / "ablation.json", {"facts": facts, "rows": rows})

@@ -131,7 +131,9 @@ def _written(pipe: Pipeline) -> Iterator[Check]:
     wishes: dict[str, Callable[..., Any]] = {
         "Length": lambda **options: pipe.generate(COUNT, controllers=[Length(11)], **options),
         "Keywords": lambda **options: pipe.generate(
-            COUNT, controllers=[Keywords(include=["pub"], exclude=["river"]), Length(9, 13)], **options
+            COUNT,
+            controllers=[Keywords(include=["pub"], exclude=["river"], placement="guided"), Length(9, 13)],
+            **options,
         ),
         "Infill": lambda **options: pipe.generate(COUNT, controllers=[Infill(TEMPLATE)], **options),
     }

@@ -1,7 +1,7 @@
 """Retrains what ships: weights, length head, card; measures it; replaces models/NAME only when the figures are better.
 
-    python benchmarks/make_models.py                # everything, for models/e2e
-    python benchmarks/make_models.py --skip-train   # export and measure the run that is there already
+python benchmarks/make_models.py                # everything, for models/e2e
+python benchmarks/make_models.py --skip-train   # export and measure the run that is there already
 """
 
 import argparse
@@ -35,7 +35,9 @@ class Recipe:
     length_steps: int = 3000
 
 
-RECIPES = {"e2e": Recipe("e2e", ROOT / "configs" / "e2e.yaml", ROOT / "benchmarks" / "cards" / "LICENSE-CC-BY-SA-4.0.txt")}
+RECIPES = {
+    "e2e": Recipe("e2e", ROOT / "configs" / "e2e.yaml", ROOT / "benchmarks" / "cards" / "LICENSE-CC-BY-SA-4.0.txt")
+}
 
 
 def main() -> None:
@@ -53,7 +55,9 @@ def main() -> None:
     export(recipe, best, candidate)
     measured = RESULTS / f"{recipe.name}-candidate"
     corpus = Path(config.data.train).parent
-    run_suite(model=candidate, suite=args.suite, corpus=corpus, teacher=TEACHER / recipe.name, out=measured, progress=_show)
+    run_suite(
+        model=candidate, suite=args.suite, corpus=corpus, teacher=TEACHER / recipe.name, out=measured, progress=_show
+    )
     old = RESULTS / recipe.name
     if old.is_dir() and not args.force and worse(measured, old):
         sys.exit(f"models/{recipe.name} stays: {worse(measured, old)}; the candidate lies in {candidate}")

@@ -1,7 +1,7 @@
 """Compares samplers on the tuning half: fluency against real text of the same lengths, diversity, contradictions, cost.
 
-    python benchmarks/samplers.py --model e2e --count 300
-    python benchmarks/samplers.py --only commit-32 reopen --count 100
+python benchmarks/samplers.py --model e2e --count 300
+python benchmarks/samplers.py --only commit-32 reopen --count 100
 """
 
 import argparse
@@ -67,7 +67,11 @@ def measure(bench: Bench, setting: Setting, count: int) -> dict[str, Any]:
     """One row of the table."""
     started = time.perf_counter()
     output = bench.pipe.generate(
-        count, sampler=setting.sampler, num_inference_steps=setting.steps, temperature=setting.temperature, seed=bench.seed
+        count,
+        sampler=setting.sampler,
+        num_inference_steps=setting.steps,
+        temperature=setting.temperature,
+        seed=bench.seed,
     )
     seconds = (time.perf_counter() - started) / count
     texts = words(output.texts)
@@ -113,7 +117,13 @@ def main() -> None:
 
 def _table(rows: dict[str, dict[str, Any]], count: int) -> str:
     columns = list(next(iter(rows.values())))
-    head = f"| sampler ({count} texts, tuning half) | " + " | ".join(columns) + " |\n|" + "---|" * (len(columns) + 1) + "\n"
+    head = (
+        f"| sampler ({count} texts, tuning half) | "
+        + " | ".join(columns)
+        + " |\n|"
+        + "---|" * (len(columns) + 1)
+        + "\n"
+    )
     return head + "".join(f"| {n} | " + " | ".join(f"{r[c]:.3f}" for c in columns) + " |\n" for n, r in rows.items())
 
 

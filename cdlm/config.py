@@ -63,7 +63,9 @@ class DataConfig(Section):
     """Where the text comes from and how it becomes tokens."""
 
     train: str = Field(description="text, csv, tsv, jsonl or parquet file, glob, or a Hub name")
-    validation: str | None = Field(None, description="the same; without it 1 line in 20 (at most 2,000) is held out by seed")
+    validation: str | None = Field(
+        None, description="the same; without it 1 line in 20 (at most 2,000) is held out by seed"
+    )
     text_column: str = Field("text", description="column of csv, jsonl, parquet and Hub data")
     tokenizer: Literal["word", "bpe"] | str = Field("word", description="word, bpe, or a folder with a tokenizer")
     min_count: int = Field(11, ge=1, description="a word must occur this often to enter the vocabulary")
@@ -104,7 +106,9 @@ class TrainConfig(Section):
     save_every: int = Field(500, ge=1)
     log_every: int = Field(50, ge=1)
     preview: int = Field(2, ge=0, description="texts written at every evaluation")
-    patience: int | None = Field(None, ge=1, description="stop after so many evaluations without a better validation loss")
+    patience: int | None = Field(
+        None, ge=1, description="stop after so many evaluations without a better validation loss"
+    )
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     dtype: Literal["float32", "bfloat16"] = "bfloat16"
     seed: int = 0
@@ -119,9 +123,9 @@ class TrainConfig(Section):
 class RunConfig(Section):
     """One training run."""
 
-    model: ModelConfig = Field(default_factory=lambda: ModelConfig())  # type: ignore[call-arg]
+    model: ModelConfig = Field(default_factory=ModelConfig)
     data: DataConfig
-    train: TrainConfig = Field(default_factory=lambda: TrainConfig())  # type: ignore[call-arg]
+    train: TrainConfig = Field(default_factory=TrainConfig)
     output: str = Field("runs/model", description="folder of checkpoints, logs and the exported model")
 
     @model_validator(mode="after")

@@ -87,7 +87,9 @@ class Edit:
         tokens = frames[-1].tokens[:, 1 : 1 + len(self.ids)].tolist()
         surprise = frames[-1].surprise.mean(1).tolist()
         return {
-            key: self._finished(self.render(tokens[n], writer.tokenizer), tokens[n], writer, controllers, surprise[n], len(frames))
+            key: self._finished(
+                self.render(tokens[n], writer.tokenizer), tokens[n], writer, controllers, surprise[n], len(frames)
+            )
             for n, key in enumerate(keys)
         }
 
@@ -113,7 +115,7 @@ class Edit:
         return text if text == self.text else self._respaced(text, tokens, vocabulary)
 
     def _respaced(self, text: str, tokens: Sequence[int], vocabulary: Vocabulary) -> str:
-        """Put-in words may stand wrong against their neighbours ("food ." or "£ 20"); retype where nothing unknown would be lost."""
+        """Put-in words may stand wrong against their neighbours ("£ 20"); retyped where nothing unknown would be lost."""
         changed_words = [s.text for s in vocabulary.spans(text)]
         plain = vocabulary.decode(tokens)
         known = all(t != vocabulary.unk_id for t in self.ids)

@@ -2,7 +2,7 @@
 
 import hashlib
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cdlm.files import write_folder
 
@@ -46,7 +46,9 @@ def _locate(name: str) -> Path:
         return path
     if name.count("/") == 1 and not name.startswith((".", "/", "~")):
         return _download(name)
-    raise ModelNotFound(f"no model {name!r}; bundled: {', '.join(bundled) or 'none'}; or give a folder or a Hub id owner/name")
+    raise ModelNotFound(
+        f"no model {name!r}; bundled: {', '.join(bundled) or 'none'}; or give a folder or a Hub id owner/name"
+    )
 
 
 def _download(name: str) -> Path:
@@ -62,7 +64,9 @@ def _download(name: str) -> Path:
 def _check(folder: Path) -> None:
     for file in (CONFIG, "tokenizer.json", "tokenizer_config.json"):
         if not (folder / file).is_file():
-            raise ModelNotFound(f"{folder} has no {file}; a cdlm model folder holds {CONFIG}, {WEIGHTS} and the tokenizer")
+            raise ModelNotFound(
+                f"{folder} has no {file}; a cdlm model folder holds {CONFIG}, {WEIGHTS} and the tokenizer"
+            )
     if not (folder / WEIGHTS).is_file():
         pickles = [p.name for p in folder.iterdir() if p.suffix in {".bin", ".pt", ".pth", ".pkl", ".ckpt"}]
         hint = f" ({pickles[0]} is a pickle, which is never read; convert it to safetensors)" if pickles else ""
@@ -81,7 +85,7 @@ def place_model(model: "DiffusionLM", device: str, dtype: str) -> "DiffusionLM":
 
     try:
         where = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
-        model = model.to(where)
+        model = model.to(where)  # type: ignore[arg-type]
     except (RuntimeError, AssertionError) as error:
         raise ModelNotFound(f"device {device!r} cannot be used here: {str(error).splitlines()[0]}") from None
     native = where.type == "cuda" or torch.cpu._is_avx512_bf16_supported()
@@ -109,17 +113,20 @@ def load_model(folder: Path) -> "DiffusionLM":
     try:
         config = DiffusionLMConfig.from_pretrained(folder)
         with quiet_transformers():
-            model, info = DiffusionLM.from_pretrained(
+            loaded: Any = DiffusionLM.from_pretrained(
                 folder, config=config, dtype="float32", use_safetensors=True, output_loading_info=True
             )
+        model, info = loaded
     except (*unusable, AttributeError, ArithmeticError, AssertionError) as error:
         raise ModelNotFound(f"{folder} cannot be loaded, it is incomplete or damaged: {error}") from None
     strangers = {"lacks": info["missing_keys"], "also has": info["unexpected_keys"], "misfits": info["mismatched_keys"]}
     for what, keys in strangers.items():
         if keys:
-            raise ModelNotFound(f"{folder}/{WEIGHTS} {what} {sorted(map(str, keys))[:3]}: it is not the model of its config")
-    loaded: DiffusionLM = model.eval()
-    return loaded
+            raise ModelNotFound(
+                f"{folder}/{WEIGHTS} {what} {sorted(map(str, keys))[:3]}: it is not the model of its config"
+            )
+    ready: DiffusionLM = model.eval()
+    return ready
 
 
 def save_model(
@@ -146,7 +153,9 @@ def save_model(
     write_folder(folder, fill)
 
 
-def fill_model_folder(model: "DiffusionLM", tokenizer: "TextTokenizer", folder: Path, *, dtype: str = "bfloat16") -> None:
+def fill_model_folder(
+    model: "DiffusionLM", tokenizer: "TextTokenizer", folder: Path, *, dtype: str = "bfloat16"
+) -> None:
     """The files of a model folder, for callers that add their own before the folder is renamed into place."""
     import torch  # noqa: PLC0415
     from safetensors.torch import save_file  # noqa: PLC0415

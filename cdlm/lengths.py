@@ -61,9 +61,9 @@ class LengthModel:
         return self._from_head(layout, model)
 
     def prior(self, context_words: int, gaps: int) -> np.ndarray:
-        """What the histogram alone says of a gap: text length minus context, shared by all gaps."""
-        index = context_words + gaps * np.arange(len(self.counts))
-        return np.array([self.counts[i] if i < len(self.counts) else 0.0 for i in index])
+        """What the histogram alone says of a gap: text length minus context, shared by all gaps, which need not be equal."""
+        middle = context_words + gaps * np.arange(len(self.counts))
+        return np.array([self.counts[max(0, i - gaps + 1) : i + gaps].sum() for i in middle])
 
     @torch.no_grad()
     def _from_head(self, layout: Layout, model: DiffusionLM) -> list[np.ndarray]:

@@ -23,7 +23,7 @@ from cdlm.sampling.select import Select, best_first, consensus_first
 from cdlm.sampling.steering import STEERINGS, Steering
 from cdlm.scoring import Score, score_texts
 from cdlm.templates import template_wish
-from cdlm.writing import Settings, Writer, attempt_key
+from cdlm.writing import INFILL_STEPS, Settings, Writer, attempt_key, infill_sampler
 
 OnUnsatisfied = Literal["return", "resample", "raise"]
 _RETRIES = 8
@@ -98,7 +98,7 @@ class Pipeline:
         Args:
             num_inference_steps: network evaluations per text.
             seed: the same seed gives the same texts, whatever the batch.
-            num_candidates, select: write several per text and keep the best by judges and plausibility, or the consensus (``mbr``).
+            num_candidates, select: write several per text, keep the best by judges and plausibility, or the consensus (``mbr``).
             on_unsatisfied: return as is, write again (up to 8 times), or raise ``Unsatisfied``.
 
         Raises:
@@ -107,7 +107,7 @@ class Pipeline:
         """
         _check(count=count, num_candidates=num_candidates, batch_size=batch_size)
         _check_modes(select, on_unsatisfied, seed)
-        conflicts(controllers)
+        _check_wishes(controllers)
         settings = self._settings(num_inference_steps, sampler, steering, temperature, early_stop, batch_size)
         groups = self._candidates(range(count), num_candidates, controllers, settings, seed)
         ranked = [_rank(group, select) for group in groups]
@@ -132,9 +132,12 @@ class Pipeline:
             return_top: how many of the ``num_candidates`` to return, best first. Other options as in :meth:`generate`.
         """
         wishes = [template_wish(template), *controllers]
-        steps = num_inference_steps or INFILL_STEPS
+        options["sampler"] = options.get("sampler") or infill_sampler()
+        steps = INFILL_STEPS if num_inference_steps is None else num_inference_steps
         if return_top is None:
-            return self.generate(count or 1, controllers=wishes, num_candidates=num_candidates, num_inference_steps=steps, **options)
+            return self.generate(
+                count or 1, controllers=wishes, num_candidates=num_candidates, num_inference_steps=steps, **options
+            )
         _check(return_top=return_top, num_candidates=num_candidates)
         if count is not None:
             raise WishError(f"count={count} and return_top={return_top}: give one of them")
@@ -146,7 +149,13 @@ class Pipeline:
         return Output(tuple(_rank(list(written), select)[:return_top]))
 
     def edit(
-        self, text: str, strength: float = 0.5, *, controllers: Sequence[Controller] = (), count: int = 1, **options: Any
+        self,
+        text: str,
+        strength: float = 0.5,
+        *,
+        controllers: Sequence[Controller] = (),
+        count: int = 1,
+        **options: Any,
     ) -> Output:
         """Rewrite ``text`` from clock ``strength``: 0 returns it unchanged, 1 keeps nothing but its length and unknown words.
 
@@ -154,7 +163,7 @@ class Pipeline:
             WishError: strength outside [0, 1], an empty or too long text, or wishes that change the length.
         """
         _check(count=count)
-        conflicts(controllers)
+        _check_wishes(controllers)
         edit = Edit.of(text, strength, self.tokenizer, self.model.config.max_length)
         settings = self._settings(
             options.pop("num_inference_steps", None),
@@ -175,9 +184,11 @@ class Pipeline:
         """A variational bound on -log P(text), per token, with its Monte-Carlo error."""
         return score_texts(self.model, self.tokenizer, texts, draws=draws, seed=seed)
 
-    def stream(self, *, controllers: Sequence[Controller] = (), seed: int = 0, index: int = 0, **options: Any) -> Iterator[TextFrame]:
+    def stream(
+        self, *, controllers: Sequence[Controller] = (), seed: int = 0, index: int = 0, **options: Any
+    ) -> Iterator[TextFrame]:
         """Write one text and yield every step; the last frame's text is what :meth:`generate` gives for that index."""
-        conflicts(controllers)
+        _check_wishes(controllers)
         settings = self._settings(
             options.pop("num_inference_steps", None),
             options.pop("sampler", None),
@@ -241,16 +252,15 @@ class Pipeline:
         return self.lengths.gap_weights(layout, self.model)
 
 
-INFILL_STEPS = 8
-
-
 def _better(old: Written, new: Written, attempts: int) -> Written:
     spent = old.evaluations + new.evaluations
     kept = max((old, new), key=lambda w: sum(v.score for v in w.verdicts) + w.satisfied)
     return replace(kept, evaluations=spent, attempts=attempts)
 
 
-def _satisfy(chosen: list[Written], again: Callable[[list[int]], dict[int, Written]], mode: OnUnsatisfied) -> list[Written]:
+def _satisfy(
+    chosen: list[Written], again: Callable[[list[int]], dict[int, Written]], mode: OnUnsatisfied
+) -> list[Written]:
     """What is done about texts that miss a wish: nothing, ``again`` with new keys, or an error."""
     missed = [i for i, w in enumerate(chosen) if not w.satisfied]
     if mode == "raise" and missed:
@@ -272,6 +282,12 @@ def _check(**counts: int) -> None:
     for name, value in counts.items():
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise WishError(f"{name} is a whole number of 1 or more, not {value!r}")
+
+
+def _check_wishes(controllers: Any) -> None:
+    if not isinstance(controllers, Sequence) or not all(isinstance(c, Controller) for c in controllers):
+        raise WishError(f"controllers is a list of controllers, such as [Length(12)], not {controllers!r}")
+    conflicts(controllers)
 
 
 def _check_modes(select: str = "best", on_unsatisfied: str = "return", seed: int = 0) -> None:

@@ -52,7 +52,9 @@ def score_texts(
     for text, tokens in zip(texts, ids, strict=True):
         if not 0 < len(tokens) <= model.config.max_length - 2:
             raise WishError(f"{text[:40]!r} has {len(tokens)} tokens; 1 to {model.config.max_length - 2} can be scored")
-    return [_score(model, vocabulary, tokens, draws, TextNoise(seed, [i], model.device)) for i, tokens in enumerate(ids)]
+    return [
+        _score(model, vocabulary, tokens, draws, TextNoise(seed, [i], model.device)) for i, tokens in enumerate(ids)
+    ]
 
 
 @torch.no_grad()
@@ -60,7 +62,11 @@ def _score(model: DiffusionLM, vocabulary: Vocabulary, ids: Sequence[int], draws
     words = torch.tensor([ids] * draws, device=model.device)
     allowed = torch.from_numpy(np.ones(len(vocabulary), dtype=bool)).to(model.device)
     canvas = blank_canvas(
-        words, torch.zeros_like(words, dtype=torch.bool), allowed, start_id=vocabulary.start_id, end_id=vocabulary.end_id
+        words,
+        torch.zeros_like(words, dtype=torch.bool),
+        allowed,
+        start_id=vocabulary.start_id,
+        end_id=vocabulary.end_id,
     )
     open_ = ~canvas.decided
     x0 = model.embed(canvas.tokens)

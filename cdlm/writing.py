@@ -1,7 +1,7 @@
 """From wishes to finished texts: layouts are drawn, texts of one length run together, judges look at the result."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 
 import numpy as np
@@ -15,25 +15,35 @@ from cdlm.diffusion.model import DiffusionLM
 from cdlm.output import Written
 from cdlm.sampling.loop import EarlyStop, Frame, trajectory
 from cdlm.sampling.randomness import Stream, TextNoise, generator
-from cdlm.sampling.samplers import Commit, Sampler
+from cdlm.sampling.samplers import Commit, Reopen, Sampler
 from cdlm.sampling.steering import Steering, TiltPosterior
 
 _ATTEMPT_BITS = 32
+INFILL_STEPS = 8
 _LAYOUT_DRAWS = 64
+_RESPELLINGS, _RESPELLING_BITS = 6, 56
 
 GapWeights = Callable[[Layout], Sequence[np.ndarray]]
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How texts are sampled; what they should say is the controllers' business."""
+    """How texts are sampled; what they should say is the controllers' business.
 
-    sampler: Sampler = field(default_factory=Commit)
+    The defaults are the ones that ``benchmarks/samplers.py`` found best on the tuning half.
+    """
+
+    sampler: Sampler = field(default_factory=lambda: Reopen(Commit(floor=1.0, top_p=0.97)))
     steering: Steering = field(default_factory=TiltPosterior)
     num_inference_steps: int = 32
     temperature: float = 1.0
     early_stop: EarlyStop | None = None
     batch_size: int = 64
+
+
+def infill_sampler() -> Sampler:
+    """A short gap inside much context: few steps, few risks, one round of second thoughts."""
+    return Reopen(Commit(floor=1.0, top_p=0.9), rounds=1, steps=3)
 
 
 @dataclass(frozen=True)
@@ -62,8 +72,12 @@ class Writer:
             if row is not None and len(row.ids) <= room:
                 return row
         if row is None:
-            raise WishError(f"no gap has room for {' and '.join(repr(p.text) for p in layout.phrases)}; make the gaps longer")
-        raise WishError(f"the text needs {len(row.ids)} positions, this model has {room}; shorten the template or the gaps")
+            raise WishError(
+                f"no gap has room for {' and '.join(repr(p.text) for p in layout.phrases)}; make the gaps longer"
+            )
+        raise WishError(
+            f"the text needs {len(row.ids)} positions, this model has {room}; shorten the template or the gaps"
+        )
 
     def plan(self, controllers: Sequence[Controller], rng: np.random.Generator) -> Layout:
         """Narrow an empty text by every wish; templates first, for the others count what they leave."""
@@ -100,7 +114,9 @@ class Writer:
             raise WishError("the wishes leave some position without any possible word; relax exclude or the tags")
         return canvas
 
-    def frames(self, rows: Sequence[Row], keys: Sequence[int], controllers: Sequence[Controller], settings: Settings, seed: int) -> Iterator[Frame]:
+    def frames(
+        self, rows: Sequence[Row], keys: Sequence[int], controllers: Sequence[Controller], settings: Settings, seed: int
+    ) -> Iterator[Frame]:
         """Denoise rows of one length."""
         return trajectory(
             self.model,
@@ -118,8 +134,25 @@ class Writer:
     def write(
         self, keys: Iterable[int], controllers: Sequence[Controller], settings: Settings, seed: int
     ) -> dict[int, Written]:
-        """One text per key; a key names its randomness, so the same key and seed always give the same text."""
+        """One text per key; a key names its randomness, so the same key and seed always give the same text.
+
+        Pieces can spell what the word rules split ("do" + "##nt"); such a text would be miscounted and is written again.
+        """
         rows = {key: self.layout(controllers, key, seed) for key in keys}
+        finished = self._write_rows(rows, controllers, settings, seed)
+        for attempt in range(1, _RESPELLINGS + 1):
+            broken = [k for k, w in finished.items() if rows[k].open_words and len(w.words) != rows[k].words]
+            again = {key + (attempt << _RESPELLING_BITS): key for key in broken}
+            rows |= {old: self.layout(controllers, new, seed) for new, old in again.items()}
+            written = self._write_rows({new: rows[old] for new, old in again.items()}, controllers, settings, seed)
+            for new, old in again.items():
+                spent = finished[old].evaluations + written[new].evaluations
+                finished[old] = replace(written[new], evaluations=spent)
+        return finished
+
+    def _write_rows(
+        self, rows: dict[int, Row], controllers: Sequence[Controller], settings: Settings, seed: int
+    ) -> dict[int, Written]:
         finished: dict[int, Written] = {}
         for batch in _batches(rows, settings.batch_size):
             frames = list(self.frames([rows[k] for k in batch], batch, controllers, settings, seed))

@@ -120,7 +120,9 @@ class TinyRun:
 
 def tiny_sentences() -> tuple[str, ...]:
     """All sentences of the toy grammar, each once."""
-    filled = (t.format(**dict(zip(SLOTS, values, strict=True))) for t in TEMPLATES for values in product(*SLOTS.values()))
+    filled = (
+        t.format(**dict(zip(SLOTS, values, strict=True))) for t in TEMPLATES for values in product(*SLOTS.values())
+    )
     return tuple(dict.fromkeys(filled))
 
 
@@ -128,7 +130,14 @@ def tiny_settings(corpus: Path, output: Path) -> dict[str, object]:
     """A configuration that learns the toy grammar in about ten seconds on one core."""
     backbone = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 2}
     train = {"steps": 400, "tokens_per_batch": 512, "learning_rate": 8e-3, "warmup_steps": 20, "ema_decay": 0.99}
-    train |= {"eval_every": 200, "save_every": 200, "refit_every": 25, "dtype": "float32", "device": "cpu", "preview": 0}
+    train |= {
+        "eval_every": 200,
+        "save_every": 200,
+        "refit_every": 25,
+        "dtype": "float32",
+        "device": "cpu",
+        "preview": 0,
+    }
     return {
         "data": {"train": str(corpus), "min_count": 1},
         "model": {"embedding_dim": 16, "max_length": 32, "backbone": backbone},

@@ -2,6 +2,7 @@
 
 import copy
 import math
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,11 @@ def test_config_of_nothing_but_a_corpus_has_every_default() -> None:
 
 
 def test_config_dump_is_read_back_the_same(tmp_path: Path) -> None:
-    raw = {**MINIMAL, "train": {"learning_rate": 3e-4, "adam_betas": [0.8, 0.9], "clocks": {"gap": 0.5}}, "output": "rüns"}
+    raw = {
+        **MINIMAL,
+        "train": {"learning_rate": 3e-4, "adam_betas": [0.8, 0.9], "clocks": {"gap": 0.5}},
+        "output": "rüns",
+    }
     config = parse_config(raw)
     assert load_config(write(tmp_path, dump_config(config))) == config
 
@@ -198,7 +203,9 @@ def test_config_unset_name_of_the_environment_says_what_to_do(tmp_path: Path, mo
         load_config(write(tmp_path, "data:\n  train: ${CDLM_DATA}/train.txt\n"))
 
 
-def test_config_unset_name_does_not_matter_where_it_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_config_unset_name_does_not_matter_where_it_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("CDLM_DATA", raising=False)
     file = write(tmp_path, "# reads ${CDLM_DATA}\ndata:\n  train: ${CDLM_DATA}/train.txt\n")
     assert load_config(file, ["data.train=mine.txt"]).data.train == "mine.txt"
@@ -206,7 +213,12 @@ def test_config_unset_name_does_not_matter_where_it_is_not_used(tmp_path: Path, 
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("", "must hold sections"), ("- a\n- b\n", "must hold sections"), ("data: [", "is not YAML"), ("data: !!python/object:os.system x", "is not YAML")],
+    [
+        ("", "must hold sections"),
+        ("- a\n- b\n", "must hold sections"),
+        ("data: [", "is not YAML"),
+        ("data: !!python/object:os.system x", "is not YAML"),
+    ],
 )
 def test_config_file_that_is_none_says_so(text: str, said: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=said):
@@ -224,18 +236,23 @@ def test_config_binary_or_missing_file_says_so(tmp_path: Path) -> None:
 
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
-trees = st.recursive(scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8) | st.integers(), inner, max_size=3))
+names = st.text(max_size=8) | st.integers()
+trees = st.recursive(scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=3))
+top = st.sampled_from(["data", "train", "model", "output"])
 near = st.dictionaries(
-    st.sampled_from(["data", "train", "model", "output", "steps", "clocks", "backbone", "adam_betas"]) | st.text(max_size=4), trees, max_size=4
+    st.sampled_from(["data", "train", "model", "output", "steps", "clocks", "backbone", "adam_betas"])
+    | st.text(max_size=4),
+    trees,
+    max_size=4,
 )
 
 
-@given(st.dictionaries(st.sampled_from(["data", "train", "model", "output"]) | st.integers() | st.text(max_size=4), near | trees, max_size=4))
+@given(st.dictionaries(top | names, near | trees, max_size=4))
 def test_config_anything_nested_parses_or_raises_config_error(raw: dict[Any, Any]) -> None:
     try:
         config = parse_config(raw)
-    except ConfigError as error:
-        assert str(error)
+    except ConfigError:
+        pass
     else:
         assert parse_config(yaml.safe_load(dump_config(config))) == config
 
@@ -248,15 +265,15 @@ def test_config_any_value_of_any_key_parses_or_names_the_key(key: str, value: An
     for parent in parents:
         place = place.setdefault(parent, {})
     place[last] = value
+    said = key
     try:
         parse_config(raw)
     except ConfigError as error:
-        assert key in str(error) or last in str(error) or parents[-1] in str(error)
+        said = str(error)
+    assert last in said or parents[-1] in said
 
 
 @given(st.text(max_size=40))
 def test_config_any_override_parses_or_raises_config_error(override: str) -> None:
-    try:
+    with suppress(ConfigError):
         load_config(ROOT / "configs" / "e2e.yaml", ["data.train=x", "data.validation=null", override])
-    except ConfigError as error:
-        assert str(error)

@@ -37,7 +37,9 @@ write_folder(target, fill) if target.suffix == "" else write_text(target, "new")
 
 
 def killed(event: str, count: int, target: Path) -> None:
-    done = subprocess.run([sys.executable, "-c", KILLED, event, str(count), str(target)], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, event, str(count), str(target)], capture_output=True, text=True, check=False
+    )
     assert done.returncode == -signal.SIGKILL, done.stderr
 
 
@@ -111,7 +113,9 @@ def test_files_folder_stays_as_it_was_when_filling_fails(error: type[BaseExcepti
     assert [p.name for p in tmp_path.iterdir()] == ["model"]
 
 
-@pytest.mark.parametrize(("event", "count"), [("open", 1), ("open", 2), ("os.rename", 1), ("os.rename", 2), ("shutil.rmtree", 3)])
+@pytest.mark.parametrize(
+    ("event", "count"), [("open", 1), ("open", 2), ("os.rename", 1), ("os.rename", 2), ("shutil.rmtree", 3)]
+)
 def test_files_folder_survives_a_kill_at_any_point(event: str, count: int, tmp_path: Path) -> None:
     folder = tmp_path / "model"
     write_folder(folder, fill("old"))

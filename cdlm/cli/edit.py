@@ -2,7 +2,7 @@
 
 from difflib import SequenceMatcher
 from time import perf_counter
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.text import Text
@@ -23,10 +23,6 @@ cdlm edit "The Eagle is a cheap pub near the river." --include Italian --json
 Typed = Annotated[str, typer.Argument(metavar="TEXT", help="The text to rewrite.", show_default=False)]
 Strength = Annotated[float, typer.Option("--strength", help="0 leaves it unchanged, 1 keeps only its length.")]
 Count = Annotated[int, typer.Option("--count", "-n", min=1, help="How many versions.")]
-OnMiss = Annotated[
-    Literal["return", "raise"],
-    typer.Option("--on-unsatisfied", help="A missed wish: return as is, or fail.", rich_help_panel=o.WISHES),
-]
 
 
 def edit(
@@ -38,7 +34,7 @@ def edit(
     exclude: o.Exclude = None,
     at: o.At = None,
     with_: o.With = None,
-    on_unsatisfied: OnMiss = "return",
+    on_unsatisfied: o.OnUnsatisfied = "return",
     seed: o.Seed = 0,
     steps: o.Steps = None,
     sampler: o.SamplerName = None,
@@ -46,7 +42,7 @@ def edit(
     temperature: o.Temperature = None,
     early_stop: o.EarlyStop = False,
     device: o.Device = "auto",
-    dtype: o.DType = "float32",
+    dtype: o.DType = "auto",
     json: o.Json = False,
 ) -> None:
     """Rewrite a text, much or little.

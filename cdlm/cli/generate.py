@@ -38,7 +38,7 @@ def generate(
     candidates: o.Candidates = 1,
     select: o.Select = "best",
     device: o.Device = "auto",
-    dtype: o.DType = "float32",
+    dtype: o.DType = "auto",
     json: o.Json = False,
     show_steps: o.ShowSteps = False,
 ) -> None:

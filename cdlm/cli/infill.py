@@ -59,7 +59,7 @@ def infill(
     select: o.Select = "best",
     top: Top = None,
     device: o.Device = "auto",
-    dtype: o.DType = "float32",
+    dtype: o.DType = "auto",
     json: o.Json = False,
     show_steps: o.ShowSteps = False,
 ) -> None:

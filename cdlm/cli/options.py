@@ -12,11 +12,11 @@ WISHES, SAMPLING, OUTPUT = "Wishes", "Sampling", "Output"
 
 Model = Annotated[str, typer.Option("--model", "-m", help="Bundled name, folder or Hub id.")]
 Device = Annotated[
-    Literal["auto", "cpu", "cuda", "mps"], typer.Option("--device", help="Where to compute.", rich_help_panel=SAMPLING)
+    str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps, as torch names it.", rich_help_panel=SAMPLING)
 ]
 DType = Annotated[
-    Literal["float32", "bfloat16", "float16"],
-    typer.Option("--dtype", help="Number format of the weights.", rich_help_panel=SAMPLING),
+    Literal["auto", "float32", "bfloat16", "float16"],
+    typer.Option("--dtype", help="Number format; auto takes the fastest here.", rich_help_panel=SAMPLING),
 ]
 
 LengthWish = Annotated[
@@ -127,24 +127,11 @@ class Sampling:
         return {"seed": self.seed, "num_inference_steps": self.steps, "early_stop": self.early_stop, **named}
 
 
-def open_pipeline(model: str, device: str = "cpu", dtype: str = "float32") -> "Pipeline":
-    """Load a model; ``auto`` takes the accelerator where there is one.
-
-    Raises:
-        ValueError: no such device here.
-    """
+def open_pipeline(model: str, device: str, dtype: str) -> "Pipeline":
+    """Load a model, late enough that a help text never does."""
     from cdlm.pipeline import Pipeline
 
-    return Pipeline.from_pretrained(model, device=_device(device), dtype=dtype)
-
-
-def _device(wanted: str) -> str:
-    import torch
-
-    here = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if wanted != "auto" and not here[wanted]:
-        raise ValueError(f"this machine has no {wanted} device; leave out --device or give --device cpu")
-    return wanted if wanted != "auto" else next(name for name, there in here.items() if there)
+    return Pipeline.from_pretrained(model, device=device, dtype=dtype)
 
 
 def check_output(json: bool, show_steps: bool) -> None:

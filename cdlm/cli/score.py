@@ -35,7 +35,7 @@ def score(
     draws: Draws = 32,
     seed: o.Seed = 0,
     device: o.Device = "auto",
-    dtype: o.DType = "float32",
+    dtype: o.DType = "auto",
     per_token: PerToken = False,
     json: o.Json = False,
 ) -> None:

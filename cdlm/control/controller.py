@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
 import numpy as np
@@ -107,17 +107,15 @@ class Controller(ABC):
 
     def settings(self) -> dict[str, Any]:
         """The wish as plain values."""
-        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return {f.name: getattr(self, f.name) for f in fields(self)}
 
 
 def conflicts(controllers: Sequence[Controller]) -> None:
-    """Refuse what is no wish, and two wishes of a kind that allows only one.
+    """Refuse two wishes of a kind that allows only one.
 
     Raises:
-        WishError: not a sequence of controllers, or the same exclusive controller was given twice.
+        WishError: the same exclusive controller was given twice.
     """
-    if not isinstance(controllers, Sequence) or not all(isinstance(c, Controller) for c in controllers):
-        raise WishError(f"controllers is a list of controllers, such as [Length(12)], not {controllers!r}")
     names = [c.name for c in controllers if c.name in ("infill", "length")]
     if len(names) != len(set(names)):
         raise WishError(f"{max(names, key=names.count)} was given twice; one wish of this kind fits a text")

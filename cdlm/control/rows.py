@@ -24,6 +24,17 @@ class Row:
     slots: tuple[Context | slice, ...]
     free: bool = False
 
+    @property
+    def open_words(self) -> int:
+        """Words that are to be written; 0 where that is left to the model."""
+        gaps = (self.starts[slot] for slot in self.slots if isinstance(slot, slice))
+        return 0 if self.free else sum(map(sum, gaps))
+
+    @property
+    def words(self) -> int:
+        """Words in all, context included."""
+        return self.open_words + sum(slot.words for slot in self.slots if isinstance(slot, Context))
+
 
 def free_row(room: int) -> Row:
     """Open positions of which the model itself decides how many become text."""

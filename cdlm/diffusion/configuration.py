@@ -52,7 +52,7 @@ class DiffusionLMConfig(PreTrainedConfig):
         self.backbone = {**DEFAULT_BACKBONE, **(self.backbone or {})} if _is_default(self.backbone) else self.backbone
         self.length_counts = self.length_counts or []
         self.piece_counts = self.piece_counts or []
-        super().__post_init__(**kwargs)
+        super().__post_init__(**kwargs)  # type: ignore[no-untyped-call]
 
 
 DEFAULT_BACKBONE: dict[str, Any] = {

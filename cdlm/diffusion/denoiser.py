@@ -31,14 +31,18 @@ def backbone_config(config: DiffusionLMConfig) -> PreTrainedConfig:
     if model_type == "modernbert":
         settings.setdefault("layer_types", ["full_attention"] * settings["num_hidden_layers"])
     if model_type not in CONFIG_MAPPING:
-        raise ValueError(f"backbone.model_type={model_type!r} is unknown to transformers{_nearest(model_type, CONFIG_MAPPING)}")
+        raise ValueError(
+            f"backbone.model_type={model_type!r} is unknown to transformers{_nearest(model_type, CONFIG_MAPPING)}"
+        )
     known = {*AutoConfig.for_model(model_type).to_dict(), *CONFIG_MAPPING[model_type].attribute_map}
     for name in sorted((config.backbone or {}).keys() - known):
         raise ValueError(f"backbone.{name} is no setting of {model_type}{_nearest(name, known)}")
     built = AutoConfig.for_model(model_type, **settings)
     positions = getattr(built, "max_position_embeddings", None)
     if positions and positions < config.max_length:
-        raise ValueError(f"max_length={config.max_length} needs backbone.max_position_embeddings as large, not {positions}")
+        raise ValueError(
+            f"max_length={config.max_length} needs backbone.max_position_embeddings as large, not {positions}"
+        )
     for names, rate in ((_DROPOUT_NAMES, config.dropout), (_ATTENTION_DROPOUT_NAMES, config.attention_dropout)):
         for name in filter(built.__dict__.__contains__, names):
             setattr(built, name, rate)
@@ -60,7 +64,7 @@ def build_backbone(config: DiffusionLMConfig) -> PreTrainedModel:
     model: PreTrainedModel = AutoModel.from_config(backbone_config(config), attn_implementation="eager")
     model.set_input_embeddings(nn.Identity())
     if getattr(model, "pooler", None) is not None:
-        model.pooler = None
+        model.pooler = None  # type: ignore[assignment]
     return model
 
 
@@ -71,7 +75,9 @@ def load_backbone_weights(backbone: PreTrainedModel, folder: str) -> list[str]:
         ValueError: no encoder there, or one that lacks a tensor, so that a part would start from scratch without saying so.
     """
     try:
-        source, info = AutoModel.from_pretrained(folder, use_safetensors=True, dtype=torch.float32, output_loading_info=True)
+        source, info = AutoModel.from_pretrained(
+            folder, use_safetensors=True, dtype=torch.float32, output_loading_info=True
+        )
     except (OSError, ValueError, SafetensorError) as error:
         raise ValueError(f"backbone_init_from={folder!r} holds no encoder in safetensors: {error}") from None
     found = {k: v for k, v in source.state_dict().items() if k not in info["missing_keys"]}
@@ -98,7 +104,9 @@ class ClockFeatures(nn.Module):
         clean = torch.isinf(log_noise)
         # Made anew at every call: a buffer that is not saved is left uninitialised by ``from_pretrained``.
         low, high = math.log(0.1), math.log(8.0)
-        frequencies = torch.exp(torch.linspace(low, high, CLOCK_FREQUENCIES, device=log_noise.device, dtype=torch.float32))
+        frequencies = torch.exp(
+            torch.linspace(low, high, CLOCK_FREQUENCIES, device=log_noise.device, dtype=torch.float32)
+        )
         phase = log_noise.clamp(-4, 4)[..., None] * frequencies
         waves = torch.cat([phase.sin(), phase.cos()], -1).to(self.clean.dtype)
         return torch.where(clean[..., None], self.clean, self.project(waves))
@@ -122,7 +130,7 @@ class Denoiser(nn.Module):
         self.right = nn.Embedding(config.max_length + 2, hidden)
         self.segment = nn.Embedding(config.num_segments, hidden)
 
-    def forward(  # noqa: PLR0913 - one argument per input feature of the network
+    def forward(  # noqa: PLR0913, PLR0917 - one argument per input feature of the network
         self,
         z: Latent,
         log_noise: Clocks,
@@ -139,5 +147,7 @@ class Denoiser(nn.Module):
         features = features + (self.segment.weight[0] if segment is None else self.segment(segment))
         if self_cond is not None:
             features = features + self.previous(self_cond.to(kind))
-        states: Tensor = self.backbone(inputs_embeds=features.to(self.backbone.dtype), attention_mask=mask).last_hidden_state
+        states: Tensor = self.backbone(
+            inputs_embeds=features.to(self.backbone.dtype), attention_mask=mask
+        ).last_hidden_state
         return states.to(features.dtype)

@@ -25,7 +25,8 @@ class TokenEmbedding(nn.Module):
         weight = self.weight.float()
         if not self.normalise:
             return weight
-        return nn.functional.normalize(weight, dim=-1) * weight.shape[-1] ** 0.5
+        rows: Tensor = nn.functional.normalize(weight, dim=-1) * weight.shape[-1] ** 0.5
+        return rows
 
     def forward(self, tokens: Int[Tensor, "*shape"]) -> Float[Tensor, "*shape dim"]:
         return nn.functional.embedding(tokens, self.table())

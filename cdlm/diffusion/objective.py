@@ -19,9 +19,9 @@ from cdlm.types import Clocks, Latent, Mask, Tokens
 class NoisedBatch:
     """One training batch.
 
-    ``tokens``; ``t`` clocks; ``eps`` the noise; ``eps_previous`` the further noise of the previous estimate; ``lag`` how much higher the clocks of the previous estimate were, negative
-    for an example without one; ``uniform`` which examples have one clock throughout; ``mask`` False on batch padding;
-    ``left``, ``right``, ``segment`` as in the model.
+    ``tokens``; ``t`` clocks; ``eps`` the noise; ``eps_previous`` the further noise of the previous estimate; ``lag`` how much
+    higher the clocks of the previous estimate were, negative for an example without one; ``uniform`` which examples have one
+    clock throughout; ``mask`` False on batch padding; ``left``, ``right``, ``segment`` as in the model.
     """
 
     tokens: Tokens
@@ -49,7 +49,7 @@ class NoisedBatch:
     def rows(self, chosen: Bool[Tensor, " batch"]) -> "NoisedBatch":
         """The chosen examples."""
         picked = {k: None if v is None else v[chosen] for k, v in self.__dict__.items()}
-        return NoisedBatch(**picked)
+        return NoisedBatch(**picked)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,9 @@ def previous_estimate(model: DiffusionLM, batch: NoisedBatch, z: Latent) -> Late
     rows = batch.rows(chosen)
     s = torch.where(rows.t > 0, (rows.t + rows.lag[:, None]).clamp(max=1.0), 0.0)
     with torch.no_grad():
-        first = model(noised_further(model, z[chosen].detach(), rows.t, s, rows.eps_previous), s, None, **rows.features).x0
+        first = model(
+            noised_further(model, z[chosen].detach(), rows.t, s, rows.eps_previous), s, None, **rows.features
+        ).x0
     previous = torch.zeros_like(z)
     previous[chosen] = first.to(previous.dtype)
     return previous

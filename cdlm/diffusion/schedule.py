@@ -39,7 +39,7 @@ class NoiseSchedule(nn.Module, ABC):
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "NoiseSchedule":
         """Buffers follow the model to another device but stay fp32 when it is cast."""
         kept = {name: buffer for name, buffer in self._buffers.items() if buffer is not None}
-        super()._apply(fn, recurse)
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         for name, value in kept.items():
             self._buffers[name] = value.to(self._buffers[name].device)  # type: ignore[union-attr]
         return self
@@ -161,7 +161,9 @@ class LearnedSchedule(NoiseSchedule):
         centres = torch.linspace(self.low, self.high, self.bins + 1, device=self.knots.device)
         curve = _fill(self.loss_sum / self.loss_count.clamp(min=1e-6), seen)
         curve = _smooth(curve).cummax(0).values
-        growth = torch.gradient(curve)[0]  # the curve stands at the bins' centres, so growth across a bin is the central difference
+        growth = torch.gradient(curve)[
+            0
+        ]  # the curve stands at the bins' centres: across a bin it is the central difference
         density = (1 - self.floor) * growth / growth.sum().clamp(min=1e-6) + self.floor / self.bins
         reached = torch.cat([torch.zeros_like(density[:1]), density.cumsum(0)])
         return _interpolate(torch.linspace(0, 1, self.bins + 1, device=reached.device), reached / reached[-1], centres)

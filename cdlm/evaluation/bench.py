@@ -25,7 +25,7 @@ class Row:
 
     Attributes:
         task, metric: what was measured. figure: value, 95 % interval, number of samples. reference: the same of real text.
-        bar: the requirement in words; met: whether the value keeps it (None: no requirement). evaluations: network calls per text.
+        bar: the requirement in words; met: whether the value keeps it (None: there is none). evaluations: network calls per text.
     """
 
     task: str

@@ -71,7 +71,9 @@ def diversity_of_requests(bench: Bench) -> list[Row]:
         texts = bench.pipe.generate(8, controllers=wishes, seed=number, **bench.options).texts
         shares.append(len(set(texts)) / 8)
     figure = mean_with_interval(shares)
-    return [Row("no hollow success", "different texts over 8 seeds", figure, None, "at least 0.90", figure.value >= 0.9)]
+    return [
+        Row("no hollow success", "different texts over 8 seeds", figure, None, "at least 0.90", figure.value >= 0.9)
+    ]
 
 
 def editing(bench: Bench) -> list[Row]:
@@ -99,7 +101,11 @@ def _kept(bench: Bench, lines: list[str], strength: float) -> Figure:
 
 def scoring(bench: Bench) -> list[Row]:
     """Real text scores below the same words shuffled; the bound itself."""
-    lines = [x for x in random_lines(bench.known(bench.held_out), bench.sizes["score"], bench.seed) if 3 < len(split_words(x)) < 60]
+    lines = [
+        x
+        for x in random_lines(bench.known(bench.held_out), bench.sizes["score"], bench.seed)
+        if 3 < len(split_words(x)) < 60
+    ]
     rng = np.random.default_rng(bench.seed)
     shuffled = [join_words([str(w) for w in rng.permutation(split_words(line))]) for line in lines]
     real = bench.pipe.score(lines, draws=16, seed=bench.seed)
@@ -123,7 +129,14 @@ def selection(bench: Bench) -> list[Row]:
     consensus = mean_with_interval(gains)
     return [
         Row("selection", "best-of-8: surprise below one candidate, nats", best, None, "above 0", best.low > 0),
-        Row("selection", "MBR of 8: BLEU against the others above one candidate", consensus, None, "above 0", consensus.low > 0),
+        Row(
+            "selection",
+            "MBR of 8: BLEU against the others above one candidate",
+            consensus,
+            None,
+            "above 0",
+            consensus.low > 0,
+        ),
         *_early_stop(bench, count),
     ]
 

@@ -26,8 +26,28 @@ TASKS: dict[str, Task] = {
     "selection": selection,
 }
 SIZES: dict[str, dict[str, int]] = {
-    "quick": dict(unconstrained=100, infill=60, candidates=4, keywords=60, exact=100, requests=5, edit=15, score=30, select=4),
-    "standard": dict(unconstrained=500, infill=500, candidates=20, keywords=500, exact=1000, requests=50, edit=60, score=200, select=20),
+    "quick": {
+        "unconstrained": 100,
+        "infill": 60,
+        "candidates": 4,
+        "keywords": 60,
+        "exact": 100,
+        "requests": 5,
+        "edit": 15,
+        "score": 30,
+        "select": 4,
+    },
+    "standard": {
+        "unconstrained": 500,
+        "infill": 500,
+        "candidates": 20,
+        "keywords": 500,
+        "exact": 1000,
+        "requests": 50,
+        "edit": 60,
+        "score": 200,
+        "select": 20,
+    },
 }
 
 
@@ -66,7 +86,11 @@ def run_suite(  # noqa: PLR0913 - every part of a run can be named
     for name in chosen:
         rows += TASKS[name](bench)
         if out is not None:
-            write_report(Path(out), rows, {"model": str(model), "suite": suite, "seed": seed, "half": half, "seconds": round(time() - started)})
+            write_report(
+                Path(out),
+                rows,
+                {"model": str(model), "suite": suite, "seed": seed, "half": half, "seconds": round(time() - started)},
+            )
     return rows
 
 
@@ -80,7 +104,8 @@ def write_report(out: Path, rows: Sequence[Row], facts: dict[str, Any]) -> None:
 
 def markdown(rows: Sequence[Row], facts: dict[str, Any]) -> str:
     """The report as a table."""
-    head = "| task | figure | value | 95 % interval | real text | bar | met | n | evaluations |\n|---|---|---|---|---|---|---|---|---|\n"
+    names = ["task", "figure", "value", "95 % interval", "real text", "bar", "met", "n", "evaluations"]
+    head = "| " + " | ".join(names) + " |\n|" + "---|" * len(names) + "\n"
     return head + "".join(_line(row) for row in rows) + "\n" + ", ".join(f"{k}: {v}" for k, v in facts.items()) + "\n"
 
 

@@ -9,10 +9,22 @@ from cdlm.data.words import split_words
 from cdlm.evaluation.bench import Bench, Row, at_most, cost, words
 from cdlm.evaluation.contradictions import contradiction_share
 from cdlm.evaluation.intervals import Figure, mean_with_interval
-from cdlm.evaluation.metrics import distinct_n, exact_copy_share, share_distinct_texts, shared_ngram_share, token_entropy
-from cdlm.evaluation.targets import LONG_GAPS, SHORT_GAPS, GapTarget, gap_targets, keyword_targets, lines_of_lengths, random_lines
-
-FEW_STEPS = 8
+from cdlm.evaluation.metrics import (
+    distinct_n,
+    exact_copy_share,
+    share_distinct_texts,
+    shared_ngram_share,
+    token_entropy,
+)
+from cdlm.evaluation.targets import (
+    LONG_GAPS,
+    SHORT_GAPS,
+    GapTarget,
+    gap_targets,
+    keyword_targets,
+    lines_of_lengths,
+    random_lines,
+)
 
 
 def unconstrained(bench: Bench) -> list[Row]:
@@ -25,7 +37,13 @@ def unconstrained(bench: Bench) -> list[Row]:
     real = lines_of_lengths(pool, lengths, bench.seed)
     samples = bench.teacher.sample(count, bench.seed, lengths)
     rows = [
-        Row("unconstrained", "perplexity", bench.teacher.perplexity(texts), bench.teacher.perplexity(real).value, evaluations=spent),
+        Row(
+            "unconstrained",
+            "perplexity",
+            bench.teacher.perplexity(texts),
+            bench.teacher.perplexity(real).value,
+            evaluations=spent,
+        ),
         Row("unconstrained", "perplexity of the causal LM's own samples", bench.teacher.perplexity(samples)),
     ]
     ratio = bench.teacher.perplexity_ratio(texts, real)
@@ -38,17 +56,37 @@ def _variety(bench: Bench, texts: list[list[str]], count: int) -> list[Row]:
     held_out = words(bench.held_out)
     named = "unconstrained"
     distinct = _point(distinct_n(texts, 4) / distinct_n(training, 4), count)
-    copied, real_copied = exact_copy_share(texts, bench.index), exact_copy_share(training, bench.index, among_others=True)
-    shared, real_shared = shared_ngram_share(texts, bench.index), shared_ngram_share(training, bench.index, among_others=True)
+    copied, real_copied = (
+        exact_copy_share(texts, bench.index),
+        exact_copy_share(training, bench.index, among_others=True),
+    )
+    shared, real_shared = (
+        shared_ngram_share(texts, bench.index),
+        shared_ngram_share(training, bench.index, among_others=True),
+    )
     said, real_said = contradiction_share(texts, bench.lexicon), contradiction_share(held_out, bench.lexicon)
     return [
         Row(named, "distinct-4 / training lines", distinct, 1.0, "0.93 to 1.1", 0.93 <= distinct.value <= 1.1),
         Row(named, "distinct-4", _point(distinct_n(texts, 4), count), distinct_n(training, 4)),
         Row(named, "token entropy", _point(token_entropy(texts), count), token_entropy(training)),
         Row(named, "different texts", _point(share_distinct_texts(texts), count), share_distinct_texts(training)),
-        Row(named, "stands word for word in training", _point(copied, count), real_copied, "at most 0.07", copied <= 0.07),
+        Row(
+            named,
+            "stands word for word in training",
+            _point(copied, count),
+            real_copied,
+            "at most 0.07",
+            copied <= 0.07,
+        ),
         Row(named, "8-grams shared with training", _point(shared, count), real_shared, "at most 0.42", shared <= 0.42),
-        Row(named, "self-contradiction", _share(said, count), real_said, "at most real text + 0.03", said <= real_said + 0.03),
+        Row(
+            named,
+            "self-contradiction",
+            _share(said, count),
+            real_said,
+            "at most real text + 0.03",
+            said <= real_said + 0.03,
+        ),
     ]
 
 
@@ -61,14 +99,24 @@ def infilling(bench: Bench) -> list[Row]:
         gaps = [len(t.gap) for t in targets]
         figure = bench.teacher.gap_nll(filled, [t.original for t in targets], gaps)
         met = at_most(limit)(figure.value)
-        rows.append(Row(f"infilling {name}", "NLL above the original, nats per gap word", figure, 0.0, f"at most +{limit:.2f}", met, spent))
+        rows.append(
+            Row(
+                f"infilling {name}",
+                "NLL above the original, nats per gap word",
+                figure,
+                0.0,
+                f"at most +{limit:.2f}",
+                met,
+                spent,
+            )
+        )
     return rows + _candidates(bench) + _free_gaps(bench)
 
 
 def _fill(bench: Bench, targets: Sequence[GapTarget]) -> tuple[list[str], float]:
     texts, spent = [], 0
     for number, target in enumerate(targets):
-        output = bench.pipe.infill(target.template, seed=bench.seed + number, num_inference_steps=FEW_STEPS)
+        output = bench.pipe.infill(target.template, seed=bench.seed + number, **bench.options)
         texts += output.texts
         spent += output.evaluations
         bench.progress("infilling", number + 1, len(targets))
@@ -78,7 +126,7 @@ def _fill(bench: Bench, targets: Sequence[GapTarget]) -> tuple[list[str], float]
 def _candidates(bench: Bench) -> list[Row]:
     targets = gap_targets(bench.known(bench.held_out), bench.sizes["candidates"], bench.seed + 1, sizes=LONG_GAPS)
     counts = [
-        len(set(bench.pipe.infill(t.template, count=16, seed=bench.seed, num_inference_steps=FEW_STEPS).texts)) for t in targets
+        len(set(bench.pipe.infill(t.template, count=16, seed=bench.seed, **bench.options).texts)) for t in targets
     ]
     figure = mean_with_interval(counts)
     return [Row("infilling 5–10 words", "different texts among 16", figure, None, "at least 12", figure.value >= 12)]
@@ -97,7 +145,11 @@ def _free_gaps(bench: Bench) -> list[Row]:
         bench.progress("free gaps", number + 1, len(targets))
     figure, baseline = mean_with_interval(ours), float(np.mean(prior))
     met = figure.value <= 0.7 * baseline
-    return [Row("infilling [*]", "mean absolute length error, words", figure, baseline, "30 % below the corpus prior's", met)]
+    return [
+        Row(
+            "infilling [*]", "mean absolute length error, words", figure, baseline, "30 % below the corpus prior's", met
+        )
+    ]
 
 
 def _median(weights: np.ndarray) -> int:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool
 from torch import Tensor
 
 from cdlm.control.canvas import Canvas
@@ -46,6 +46,20 @@ class EarlyStop:
     certainty: float = 0.98
 
 
+@dataclass(frozen=True)
+class _Run:
+    """The values that one run was given."""
+
+    model: DiffusionLM
+    sampler: Sampler
+    steering: Steering
+    controllers: Sequence[Controller]
+    vocabulary: Vocabulary
+    noise: TextNoise
+    temperature: float
+    steps: int
+
+
 @torch.no_grad()
 def trajectory(  # noqa: PLR0913 - every ability of the loop arrives as a value
     model: DiffusionLM,
@@ -61,40 +75,45 @@ def trajectory(  # noqa: PLR0913 - every ability of the loop arrives as a value
     start: State | None = None,
     early_stop: EarlyStop | None = None,
 ) -> Iterator[Frame]:
-    """Denoise a canvas; yields a frame after every evaluation, the last one with everything decided.
+    """Denoise a canvas; yields a frame after every step, the last one with everything decided.
 
     Args:
         start: where to begin (editing); by default every open position is pure noise at clock 1.
         noise: the draws, by text and step. temperature: of the token logits.
     """
+    run = _Run(model, sampler, steering, controllers, vocabulary, noise, temperature, steps)
     state = start or fresh_state(model, canvas, noise)
     plan = sampler.plan(steps, float(state.t.max()))
     frames: list[Frame] = []
+    spent = 0
     for number, step in enumerate(plan):
         if step.reopen:
             state, frames = _reopen(model, state, step, sampler, noise, number), []
+            spent += step.looks
         if not state.open.any():
             continue  # nothing to ask the network before the next re-opening
-
-        def evaluate(z: Latent, state: State = state, number: int = number) -> Estimate:
-            out = model(z, state.t, state.previous, **state.canvas.features)
-            logits = _masked(out.logits, state.canvas, temperature)
-            x0 = out.x0 if model.config.head == "regression" else model.embedding.expected(logits)
-            return Estimate(z, state.t, logits, x0, state.canvas, number / len(plan))
-
-        estimate = steering.estimate(model, evaluate, state.z, controllers, vocabulary)
+        estimate = _estimate(run, state, number / len(plan))
         remaining = _remaining(plan, number)
         where, tokens = sampler.decide(state, estimate, step, remaining, noise, number)
         finished = _finished(early_stop, frames, state)[:, None]
         where, tokens = where | (state.open & finished), torch.where(finished, estimate.logits.argmax(-1), tokens)
-        uniform, ending = noise.uniform(number, Stream.WISH), finished | (remaining == 1)
-        where, tokens = _pinned(where, tokens, ending, state, estimate, controllers, vocabulary, uniform)
-        moved = _moved(model, state, estimate, step, sampler, steering, controllers, vocabulary, noise, number)
-        state = _decided(model, moved, state, estimate, where, tokens)
-        frames = [*frames[-8:], _frame(state, estimate, number, len(plan))]
+        where, tokens, pinned = _pinned(run, where, tokens, finished | (remaining == 1), state, estimate, number)
+        state = _decided(run, _moved(run, state, estimate, step, number), state, estimate, where, tokens, pinned)
+        spent += 1
+        frames = [*frames[-8:], _frame(state, estimate, number, len(plan), spent)]
         yield frames[-1]
-    if not frames:  # nothing was open from the start
+    if not spent:  # nothing was open from the start
         yield Frame(0, len(plan), canvas.tokens, canvas.decided, torch.ones_like(state.t), state.t, state.surprise, 0)
+
+
+def _estimate(run: _Run, state: State, progress: float) -> Estimate:
+    def evaluate(z: Latent) -> Estimate:
+        out = run.model(z, state.t, state.previous, **state.canvas.features)
+        logits = _masked(out.logits, state.canvas, run.temperature)
+        x0 = out.x0 if run.model.config.head == "regression" else run.model.embedding.expected(logits)
+        return Estimate(z, state.t, logits, x0, state.canvas, progress)
+
+    return run.steering.estimate(run.model, evaluate, state.z, run.controllers, run.vocabulary)
 
 
 def fresh_state(model: DiffusionLM, canvas: Canvas, noise: TextNoise) -> State:
@@ -133,69 +152,60 @@ def _finished(early_stop: EarlyStop | None, frames: Sequence[Frame], state: Stat
     return unchanged & ((last[-1].certainty >= early_stop.certainty) | ~state.open).all(1)
 
 
-def _pinned(  # noqa: PLR0913
+def _pinned(  # noqa: PLR0913, PLR0917 - decisions so far, and what they were made from
+    run: _Run,
     where: Mask,
     tokens: Tokens,
     ending: Bool[Tensor, "batch 1"],
     state: State,
     estimate: Estimate,
-    controllers: Sequence[Controller],
-    vocabulary: Vocabulary,
-    uniform: Float[Tensor, " batch"],
-) -> tuple[Mask, Tokens]:
+    number: int,
+) -> tuple[Mask, Tokens, Mask]:
     """The sampler's decisions with those of the controllers put over them; reserved places wait until the text is ``ending``."""
-    for wish in controllers:
-        pins = wish.pins(estimate, vocabulary, uniform)
+    uniform, pinned = run.noise.uniform(number, Stream.WISH), torch.zeros_like(where)
+    for wish in run.controllers:
+        pins = wish.pins(estimate, run.vocabulary, uniform)
         if pins is not None:
             chosen = (pins.where | (pins.reserve & ending)) & state.open
             where, tokens = (where & ~pins.reserve) | chosen, torch.where(chosen, pins.tokens, tokens)
-    return where, tokens
+            pinned = pinned | chosen
+    return where, tokens, pinned
 
 
-def _moved(  # noqa: PLR0913
-    model: DiffusionLM,
-    state: State,
-    estimate: Estimate,
-    step: Step,
-    sampler: Sampler,
-    steering: Steering,
-    controllers: Sequence[Controller],
-    vocabulary: Vocabulary,
-    noise: TextNoise,
-    number: int,
-) -> State:
+def _moved(run: _Run, state: State, estimate: Estimate, step: Step, number: int) -> State:
     """Every open position at its next clock."""
     t_next = torch.where(state.open, torch.full_like(state.t, step.t_next), 0.0).minimum(state.t)
-    eps = noise.normal(number + 1, Stream.LATENT, *state.z.shape[1:])
-    proposal = sampler.move(model, state, estimate, t_next, eps)
-    proposal = steering.latent(model, proposal, t_next, estimate, controllers, vocabulary)
+    eps = run.noise.normal(number + 1, Stream.LATENT, *state.z.shape[1:])
+    proposal = run.sampler.move(run.model, state, estimate, t_next, eps)
+    proposal = run.steering.latent(run.model, proposal, t_next, estimate, run.controllers, run.vocabulary)
     z = torch.where(state.open[..., None], proposal, state.z)
     return replace(state, z=z, t=t_next, previous=estimate.x0, history=(estimate.x0, estimate.t))
 
 
-def _decided(model: DiffusionLM, moved: State, state: State, estimate: Estimate, where: Mask, tokens: Tokens) -> State:
+def _decided(  # noqa: PLR0913, PLR0917 - the state before and after the move, and the decisions
+    run: _Run, moved: State, state: State, estimate: Estimate, where: Mask, tokens: Tokens, pinned: Mask
+) -> State:
+    """Decisions put into effect; what a wish pinned is never opened again."""
     surprise = -estimate.logits.float().log_softmax(-1).gather(-1, tokens[..., None]).squeeze(-1)
-    return moved.decide(where & state.open, tokens, model.embed(tokens), surprise)
+    decided = moved.decide(where & state.open, tokens, run.model.embed(tokens), surprise)
+    return replace(decided, fixed=decided.fixed | (pinned & state.open))
 
 
 def _reopen(model: DiffusionLM, state: State, step: Step, sampler: Sampler, noise: TextNoise, number: int) -> State:
-    """Open the share of positions that were decided with the least probability."""
-    random = noise.uniform(number, Stream.REOPEN, state.t.shape[1]).to(state.t.dtype)
-    key = random if getattr(sampler, "random", False) else state.surprise + 1e-6 * random
-    key = key.masked_fill(state.fixed, -torch.inf)
+    """Open the share of positions that the sampler doubts most."""
+    doubt = sampler.doubt(model, state, noise, number).masked_fill(state.fixed, -torch.inf)
     count = ((~state.fixed).sum(1) * step.reopen).ceil().long()
-    rank = key.argsort(1, descending=True).argsort(1)
-    chosen = rank < count[:, None]
+    chosen = doubt.argsort(dim=1, descending=True, stable=True).argsort(dim=1) < count[:, None]
     eps = noise.normal(number, Stream.RESTART, *state.z.shape[1:])
-    t = torch.full_like(state.t, step.t)
-    return state.reopen(chosen, model.diffuse(model.embed(state.canvas.tokens), t, eps), step.t)
+    noised = model.diffuse(model.embed(state.canvas.tokens), torch.full_like(state.t, step.t), eps)
+    return state.reopen(chosen, noised, step.t)
 
 
-def _frame(state: State, estimate: Estimate, number: int, steps: int) -> Frame:
+def _frame(state: State, estimate: Estimate, number: int, steps: int, spent: int) -> Frame:
     probabilities = estimate.probabilities
     shown = torch.where(state.canvas.decided, state.canvas.tokens, probabilities.argmax(-1))
     certainty = probabilities.gather(-1, shown[..., None]).squeeze(-1)
-    return Frame(number + 1, steps, shown, state.canvas.decided, certainty, state.t, state.surprise, number + 1)
+    return Frame(number + 1, steps, shown, state.canvas.decided, certainty, state.t, state.surprise, spent)
 
 
 __all__ = ["EarlyStop", "Frame", "fresh_state", "noised_state", "trajectory"]

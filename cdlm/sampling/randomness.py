@@ -25,7 +25,9 @@ class Stream(IntEnum):
 
 def generator(seed: int, index: int, step: int, stream: Stream) -> np.random.Generator:
     """The generator of one text at one step."""
-    key = np.array([(seed << 1) & (2**64 - 1), index], dtype=np.uint64)  # a list of such large numbers would be read as floats
+    key = np.array(
+        [(seed << 1) & (2**64 - 1), index], dtype=np.uint64
+    )  # a list of such large numbers would be read as floats
     return np.random.Generator(np.random.Philox(key=key, counter=[0, 0, step, int(stream)]))
 
 

@@ -16,11 +16,15 @@ from cdlm.types import Clocks, Latent, Mask, Tokens
 
 @dataclass(frozen=True)
 class Step:
-    """One network evaluation: at clock ``t`` towards ``t_next``; before it a share ``reopen`` of positions is opened at ``t``."""
+    """One network evaluation: at clock ``t`` towards ``t_next``; before it a share ``reopen`` of positions is opened at ``t``.
+
+    ``looks`` counts further evaluations that choosing these positions takes.
+    """
 
     t: float
     t_next: float
     reopen: float = 0.0
+    looks: int = 0
 
 
 def even_steps(steps: int, start: float = 1.0) -> list[Step]:
@@ -46,6 +50,10 @@ class Sampler(ABC):
         """Positions to commit after this evaluation, and their tokens; by default nothing before the end, then the mode."""
         tokens = estimate.logits.argmax(-1)
         return (state.open if remaining == 1 else torch.zeros_like(state.open)), tokens
+
+    def doubt(self, model: DiffusionLM, state: State, noise: TextNoise, number: int) -> Clocks:
+        """How implausible each decided token is; by default how surprising it was when it was decided."""
+        return state.surprise
 
 
 def _broadcast(noise: Noise) -> tuple[Latent, Latent]:
@@ -126,7 +134,10 @@ class Commit(Sampler):
     top_p: float = 1.0
 
     def plan(self, steps: int, start: float = 1.0) -> list[Step]:
-        return [replace(s, t=max(s.t, min(start, self.floor)), t_next=max(s.t_next, self.floor)) for s in even_steps(steps, start)]
+        return [
+            replace(s, t=max(s.t, min(start, self.floor)), t_next=max(s.t_next, self.floor))
+            for s in even_steps(steps, start)
+        ]
 
     def move(self, model: DiffusionLM, state: State, estimate: Estimate, t_next: Clocks, eps: Latent) -> Latent:
         return self.inner.move(model, state, estimate, t_next, eps)
@@ -161,23 +172,28 @@ class Reopen(Sampler):
 
     Attributes:
         sampler: writes the text and every round.
-        rounds: how often. steps: evaluations of one round. share: of the open-able positions. clock: where they restart.
+        rounds: how often. steps: evaluations of one round. share: of the positions that may be opened. clock: where they restart.
+        look: clock at which the finished text is read once more to find what the rest makes implausible; 0 trusts the surprise
+            that each token had when it was decided.
         random: choose positions at random instead (the control of the ablation).
     """
 
     sampler: Sampler = field(default_factory=Commit)
-    rounds: int = 4
+    rounds: int = 2
     steps: int = 4
-    share: float = 0.25
+    share: float = 0.15
     clock: float = 1.0
+    look: float = 0.0
     random: bool = False
 
     def plan(self, steps: int, start: float = 1.0) -> list[Step]:
-        first = max(1, steps - self.rounds * self.steps)
-        plan = self.sampler.plan(first, start)
-        while len(plan) < steps:
-            again = self.sampler.plan(min(self.steps, steps - len(plan)), min(self.clock, start))
-            plan += [replace(again[0], reopen=self.share), *again[1:]]
+        """The text first, then rounds; a short run has fewer rounds, a very short one none."""
+        rounds = min(self.rounds, steps // (2 * self.steps))
+        looks = int(self.look > 0 and not self.random)
+        plan = self.sampler.plan(steps - rounds * self.steps, start)
+        for _ in range(rounds):
+            again = self.sampler.plan(self.steps - looks, min(self.clock, start))
+            plan += [replace(again[0], reopen=self.share, looks=looks), *again[1:]]
         return plan
 
     def move(self, model: DiffusionLM, state: State, estimate: Estimate, t_next: Clocks, eps: Latent) -> Latent:
@@ -187,6 +203,19 @@ class Reopen(Sampler):
         self, state: State, estimate: Estimate, step: Step, remaining: int, noise: TextNoise, number: int
     ) -> tuple[Mask, Tokens]:
         return self.sampler.decide(state, estimate, step, remaining, noise, number)
+
+    def doubt(self, model: DiffusionLM, state: State, noise: TextNoise, number: int) -> Clocks:
+        if self.random:
+            return noise.uniform(number, Stream.REOPEN, state.t.shape[1]).to(state.t.dtype)
+        return self._reread(model, state, noise, number) if self.look > 0 else state.surprise
+
+    def _reread(self, model: DiffusionLM, state: State, noise: TextNoise, number: int) -> Clocks:
+        """-log p of every token when the whole text is seen through a little noise."""
+        tokens = state.canvas.tokens
+        t = torch.where(state.fixed, 0.0, self.look)
+        eps = noise.normal(number, Stream.REOPEN, *state.z.shape[1:])
+        logits = model(model.diffuse(model.embed(tokens), t, eps), t, None, **state.canvas.features).logits
+        return -logits.float().log_softmax(-1).gather(-1, tokens[..., None]).squeeze(-1)
 
 
 SAMPLERS: dict[str, type[Sampler]] = {

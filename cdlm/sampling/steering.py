@@ -27,7 +27,13 @@ class Steering(ABC):
             return evaluate(z)
 
     def latent(
-        self, model: DiffusionLM, proposal: Latent, t: Clocks, estimate: Estimate, wishes: Sequence[Controller], vocabulary: Vocabulary
+        self,
+        model: DiffusionLM,
+        proposal: Latent,
+        t: Clocks,
+        estimate: Estimate,
+        wishes: Sequence[Controller],
+        vocabulary: Vocabulary,
     ) -> Latent:
         """The latent that the next step starts from."""
         return proposal
@@ -141,7 +147,13 @@ class DescendLatent(Steering):
     sign: bool = True
 
     def latent(
-        self, model: DiffusionLM, proposal: Latent, t: Clocks, estimate: Estimate, wishes: Sequence[Controller], vocabulary: Vocabulary
+        self,
+        model: DiffusionLM,
+        proposal: Latent,
+        t: Clocks,
+        estimate: Estimate,
+        wishes: Sequence[Controller],
+        vocabulary: Vocabulary,
     ) -> Latent:
         if not wishes:
             return proposal
@@ -154,7 +166,7 @@ class DescendLatent(Steering):
             z = z - self.rate * (gradient.sign() if self.sign else gradient / (memory.sqrt() + 1e-10))
         return torch.where((t > 0)[..., None], z, proposal)
 
-    def _gradient(  # noqa: PLR0913 - everything an energy may read
+    def _gradient(  # noqa: PLR0913, PLR0917 - everything an energy may read
         self,
         model: DiffusionLM,
         z: Latent,

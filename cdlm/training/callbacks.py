@@ -58,7 +58,7 @@ class Validate(TrainerCallback):
     What was best and how long ago is read from the run's own history, so a resumed run decides as an uninterrupted one.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what it reads and whom it tells
         self,
         ema: Ema,
         batches: Sequence[NoisedBatch],
@@ -74,7 +74,9 @@ class Validate(TrainerCallback):
         self.every, self.patience, self.keep, self.log, self.preview = every, patience, keep, log, preview
         self.best, self.misses = math.inf, 0
 
-    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
         self.best, self.misses = math.inf, 0
         for entry in state.log_history:
             if "validation_loss" in entry:
@@ -118,7 +120,9 @@ class Validate(TrainerCallback):
         }
         logger.info("%s", "  ".join(f"{k} {v:.4f}" for k, v in figures.items()))
         if step > 1000 and figures["clean_accuracy"] < 0.99:
-            logger.warning("token accuracy at t -> 0 is %.3f: the embedding table has collapsed", figures["clean_accuracy"])
+            logger.warning(
+                "token accuracy at t -> 0 is %.3f: the embedding table has collapsed", figures["clean_accuracy"]
+            )
         return figures
 
 
@@ -150,7 +154,9 @@ class Watch(TrainerCallback):
     def __init__(self, tokens: Callable[[], int], report: Callable[[Progress], None]) -> None:
         self.tokens, self.report = tokens, report
 
-    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
         self._tell(state, None)
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:

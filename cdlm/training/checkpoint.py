@@ -61,4 +61,8 @@ def load_random(folder: Path, rank: int = 0) -> None:
 
 
 def _jsonable(state: dict[str, Any]) -> dict[str, Any]:
-    return {k: v for k, v in state.items() if isinstance(v, int | float | str | bool | list | type(None)) and k != "lr_lambdas"}
+    return {
+        k: v
+        for k, v in state.items()
+        if isinstance(v, int | float | str | bool | list | type(None)) and k != "lr_lambdas"
+    }

@@ -22,7 +22,9 @@ class Ema:
         """Call once after every optimiser step."""
         self.updates += 1
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
-        shadows, weights = zip(*((self.shadow[n], p.detach().float()) for n, p in model.named_parameters()), strict=True)
+        shadows, weights = zip(
+            *((self.shadow[n], p.detach().float()) for n, p in model.named_parameters()), strict=True
+        )
         torch._foreach_lerp_(list(shadows), list(weights), 1 - decay)
 
     @contextmanager

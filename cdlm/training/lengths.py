@@ -57,6 +57,8 @@ def _cuts(length: int, rng: np.random.Generator) -> list[tuple[int, int]]:
 class _WithLoss(nn.Module):
     """The head behind the interface that ``Trainer`` expects."""
 
+    table: Tensor
+
     def __init__(self, head: LengthHead, model: DiffusionLM) -> None:
         super().__init__()
         self.head = head
@@ -72,14 +74,22 @@ def _collate(examples: list[dict[str, Any]]) -> dict[str, Tensor]:
     longest = max(len(e["ids"]) for e in examples)
 
     def stack(name: str, fill: int) -> Tensor:
-        return torch.tensor(np.stack([np.pad(e[name], (0, longest - len(e[name])), constant_values=fill) for e in examples]))
+        return torch.tensor(
+            np.stack([np.pad(e[name], (0, longest - len(e[name])), constant_values=fill) for e in examples])
+        )
 
     mask = torch.tensor([[i < len(e["ids"]) for i in range(longest)] for e in examples])
     return {"ids": stack("ids", 0), "sizes": stack("sizes", -1), "mask": mask}
 
 
 def train_length_head(
-    model: DiffusionLM, texts: Sequence[Sequence[int]], out: Path, *, steps: int = 3000, batch_size: int = 128, seed: int = 0
+    model: DiffusionLM,
+    texts: Sequence[Sequence[int]],
+    out: Path,
+    *,
+    steps: int = 3000,
+    batch_size: int = 128,
+    seed: int = 0,
 ) -> LengthHead:
     """A head for the lengths of this model's corpus; a few minutes on one core.
 

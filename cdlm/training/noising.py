@@ -5,6 +5,7 @@ Every draw comes from (seed, epoch, index of the text), so an example does not d
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -85,7 +86,7 @@ class Noising:
     padded: bool = False
     seed: int = 0
 
-    def example(self, ids: Sequence[int], epoch: int, index: int) -> dict[str, np.ndarray]:
+    def example(self, ids: Sequence[int], epoch: int, index: int) -> dict[str, Any]:
         """tokens, t, eps, eps_previous, lag, uniform, left and right of one text, as arrays over its positions."""
         rng = np.random.default_rng((self.seed, epoch, index))
         tokens, left, right, clean = self._canvas(np.array([START, *ids, END]), rng)
@@ -138,7 +139,7 @@ class Noising:
         return tokens, left, np.zeros(len(tokens), dtype=np.int64), tokens == START
 
 
-def collate(examples: Sequence[dict[str, np.ndarray]]) -> NoisedBatch:
+def collate(examples: Sequence[dict[str, Any]]) -> NoisedBatch:
     """Pads examples to the longest with clock 0 and a mask; the mask is None where nothing was padded."""
     longest = max(len(e["tokens"]) for e in examples)
     stacked: dict[str, Tensor | None] = {

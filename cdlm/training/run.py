@@ -85,7 +85,10 @@ def _tokenizer(config: RunConfig, corpus: Corpus) -> TextTokenizer:
     if kind not in ("word", "bpe"):
         return TextTokenizer.from_pretrained(kind)
     return build_tokenizer(
-        corpus.train, kind=kind, min_count=config.data.min_count, vocab_size=config.data.vocab_size  # type: ignore[arg-type]
+        corpus.train,
+        kind=kind,  # type: ignore[arg-type]
+        min_count=config.data.min_count,
+        vocab_size=config.data.vocab_size,
     )
 
 
@@ -269,11 +272,14 @@ def validation_batches(plan: Plan, device: torch.device) -> list[NoisedBatch]:
     order = sorted(range(len(chosen)), key=lambda i: len(chosen[i]))
     groups = [order[i : i + 50] for i in range(0, len(order), 50)]
     batches = [collate([noising.example(chosen[i], 0, i) for i in group]) for group in groups]
-    return [NoisedBatch(**{k: None if v is None else v.to(device) for k, v in b.__dict__.items()}) for b in batches]
+    return [NoisedBatch(**{k: None if v is None else v.to(device) for k, v in b.__dict__.items()}) for b in batches]  # type: ignore[arg-type]
 
 
 def _validate(
-    plan: Plan, trainer: DiffusionTrainer, out: Path, preview: Callable[[DiffusionLM, TextTokenizer, int], list[str]] | None
+    plan: Plan,
+    trainer: DiffusionTrainer,
+    out: Path,
+    preview: Callable[[DiffusionLM, TextTokenizer, int], list[str]] | None,
 ) -> Validate:
     train = plan.config.train
 

@@ -19,7 +19,6 @@ from cdlm.diffusion.objective import NoisedBatch, Objective
 from cdlm.diffusion.schedule import LearnedSchedule
 from cdlm.files import sync, sync_tree
 from cdlm.quiet import quiet_transformers
-from cdlm.quiet import quiet_transformers
 from cdlm.training.checkpoint import load_optimizer, load_random, save_optimizer, save_random
 from cdlm.training.ema import Ema
 from cdlm.training.noising import Noising, collate
@@ -74,9 +73,13 @@ class DiffusionTrainer(Trainer):
         refit_every: int,
         callbacks: Iterable[TrainerCallback] = (),
     ) -> None:
-        self.batches, self.objective, self.refit_every = batches, objective, refit_every
+        self.network = model  # what the base class keeps as ``model``, with its type
+        self.objective: Objective = objective
+        self.batches, self.refit_every = batches, refit_every
         super().__init__(model, args, train_dataset=NoisedTexts(texts, noising), callbacks=list(callbacks))
-        self.model_accepts_loss_kwargs = True  # the loss is divided by the tokens of the whole step, not by the number of batches
+        self.model_accepts_loss_kwargs = (
+            True  # the loss is divided by the tokens of the whole step, not by the number of batches
+        )
         self.ema = Ema(model, ema_decay)
         self.tokens_seen = 0
         self._staging: Path | None = None
@@ -93,7 +96,11 @@ class DiffusionTrainer(Trainer):
         return samples, torch.tensor(max(count, 1), device=device)
 
     def compute_loss(
-        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Tensor | None = None
+        self,
+        model: Any,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | int | None = None,
     ) -> Any:
         batch = NoisedBatch(**inputs)
         with self.compute_loss_context_manager():
@@ -106,17 +113,17 @@ class DiffusionTrainer(Trainer):
     def _check(self, value: Tensor, what: str) -> None:
         if not torch.isfinite(value):
             raise TrainingDiverged(
-                f"the {what} is {float(value.detach())} at step {self.state.global_step}; the last checkpoint is still good, but a run "
-                "keeps its settings: start another with a lower train.learning_rate or train.max_grad_norm"
+                f"the {what} is {float(value.detach())} at step {self.state.global_step}; the last checkpoint is still good, "
+                "but a run keeps its settings: start another with a lower train.learning_rate or train.max_grad_norm"
             )
 
     def _clip_grad_norm(self, model: Any) -> Any:
-        norm = super()._clip_grad_norm(model)
+        norm = super()._clip_grad_norm(model)  # type: ignore[no-untyped-call]
         self._check(torch.as_tensor(norm), "gradient")  # seen before it can reach the weights and a checkpoint
         return norm
 
     def _observe(self, batch: NoisedBatch, nll: Tensor) -> None:
-        schedule = self.model.schedule
+        schedule = self.network.schedule
         if not (isinstance(schedule, LearnedSchedule) and batch.uniform.any()):
             return
         counted = batch.counted[batch.uniform]
@@ -131,18 +138,20 @@ class DiffusionTrainer(Trainer):
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
         """The weights alone; the base class would add its arguments as a pickle."""
         with quiet_transformers():
-            self.model.save_pretrained(output_dir or self.args.output_dir, state_dict=state_dict)
+            self.network.save_pretrained(output_dir or str(self.args.output_dir), state_dict=state_dict)
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         name = f"checkpoint-{self.state.global_step}"
-        run = Path(self.args.output_dir)
+        run = Path(str(self.args.output_dir))
         self._staging = run / ".partial"
         shutil.rmtree(self._staging, ignore_errors=True)
         try:
             super()._save_checkpoint(model, trial)
             folder = self._staging / name
             save_file(self.ema.state(), folder / EMA_FILE)
-            (folder / COMPLETE).write_text(json.dumps({"step": self.state.global_step, "tokens_seen": self.tokens_seen}))
+            (folder / COMPLETE).write_text(
+                json.dumps({"step": self.state.global_step, "tokens_seen": self.tokens_seen})
+            )
             sync_tree(folder)
             shutil.rmtree(run / name, ignore_errors=True)
             folder.rename(run / name)
@@ -154,11 +163,13 @@ class DiffusionTrainer(Trainer):
             shutil.rmtree(old)
 
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        assert self.optimizer is not None
         save_optimizer(self.optimizer, self.lr_scheduler, Path(output_dir))
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         if checkpoint is None:
             return
+        assert self.optimizer is not None
         load_optimizer(self.optimizer, self.lr_scheduler, Path(checkpoint))
         self.ema.load(load_file(Path(checkpoint) / EMA_FILE))
         self.tokens_seen = json.loads((Path(checkpoint) / COMPLETE).read_text())["tokens_seen"]
@@ -179,13 +190,12 @@ class _AfterStep(TrainerCallback):
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         trainer = self.trainer
-        trainer.ema.update(trainer.model)
-        if isinstance(trainer.model.schedule, LearnedSchedule) and state.global_step % trainer.refit_every == 0:
-            trainer.model.schedule.refit()
+        trainer.ema.update(trainer.network)
+        if isinstance(trainer.network.schedule, LearnedSchedule) and state.global_step % trainer.refit_every == 0:
+            trainer.network.schedule.refit()
 
 
 def complete_checkpoints(run: Path) -> list[Path]:
     """Checkpoints of a run that carry their completeness marker, oldest first."""
     steps = {p.parent: p.parent.name.removeprefix("checkpoint-") for p in run.glob(f"checkpoint-*/{COMPLETE}")}
     return sorted((p for p, step in steps.items() if step.isdecimal()), key=lambda p: int(steps[p]))
-

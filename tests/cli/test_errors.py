@@ -34,6 +34,7 @@ def refused(result, *parts):
         (["generate", "--count", "0"], "count"),
         (["generate", "--steps", "0"], "num_inference_steps"),
         (["generate", "--candidates", "0"], "num_candidates"),
+        (["generate", "--device", "abacus"], "abacus"),
         (["generate", "--sampler", "dimm"], "choose from ddim"),
         (["generate", "--steering", "push"], "choose from tilt"),
         (["generate", "--temperature", "0"], "temperature"),
@@ -107,8 +108,10 @@ def test_interrupt_is_quiet(tiny_run, tmp_path):
     settings = tmp_path / "run.yaml"
     settings.write_text(
         f"data: {{train: {tiny_run.corpus}, min_count: 1}}\n"
-        "model: {embedding_dim: 8, max_length: 16, backbone: {hidden_size: 16, intermediate_size: 16, num_hidden_layers: 1, num_attention_heads: 1}}\n"
-        "train: {steps: 100000, eval_every: 5, save_every: 100000, tokens_per_batch: 64, device: cpu, dtype: float32, preview: 0}\n"
+        "model: {embedding_dim: 8, max_length: 16, backbone: {hidden_size: 16, intermediate_size: 16,\n"
+        "  num_hidden_layers: 1, num_attention_heads: 1}}\n"
+        "train: {steps: 100000, eval_every: 5, save_every: 100000, tokens_per_batch: 64, device: cpu,\n"
+        "  dtype: float32, preview: 0}\n"
         f"output: {tmp_path / 'out'}\n"
     )
     done = subprocess.Popen(

@@ -5,6 +5,7 @@ import shlex
 import pytest
 
 from cdlm.cli import app as cli
+from cdlm.evaluation import suite
 
 EXAMPLES = [
     line.strip() for text in (cli.EXAMPLES, *(e for _, e in cli.VERBS.values())) for line in text.strip().splitlines()
@@ -42,8 +43,6 @@ def test_training_example_runs(run, tiny_run, example, tmp_path, monkeypatch):
 @pytest.mark.parametrize("example", SUITE)
 def test_evaluation_example_reaches_the_suite(run, example, tmp_path, monkeypatch):
     """What the suite measures is tested with the suite; here the options have to arrive."""
-    from cdlm.evaluation import suite
-
     called = {}
     monkeypatch.setattr(suite, "run_suite", lambda **options: called.update(options) or [])
     (tmp_path / "e2e").mkdir()

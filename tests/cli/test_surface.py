@@ -10,9 +10,14 @@ import typer
 import typer.main
 
 from cdlm.cli.app import VERBS, app
+from cdlm.sampling.samplers import SAMPLERS
+from cdlm.sampling.steering import STEERINGS
 
 ROOT = Path(__file__).resolve().parents[2]
-WRITING = "--at --count --device --dtype --early-stop --exclude --include --json --model --on-unsatisfied --sampler --seed --steering --steps --temperature --with"
+WRITING = (
+    "--at --count --device --dtype --early-stop --exclude --include --json --model --on-unsatisfied --sampler --seed "
+    "--steering --steps --temperature --with"
+)
 SURFACE = {
     "controllers": "--json",
     "edit": f"text {WRITING} --strength",
@@ -48,9 +53,6 @@ def test_short_options_are_frozen():
 
 
 def test_help_names_every_sampler_and_steering(run):
-    from cdlm.sampling.samplers import SAMPLERS
-    from cdlm.sampling.steering import STEERINGS
-
     shown = run("generate", "--help").output
     assert all(name in shown for name in [*SAMPLERS, *STEERINGS])
 

@@ -6,6 +6,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from cdlm.training import run as training
+from cdlm.training.trainer import TrainingDiverged
+
 STEPS = {
     "steps": 12,
     "eval_every": 6,
@@ -121,9 +124,6 @@ def test_another_configuration_is_refused(run, config):
 
 
 def test_divergence_is_one_line(run, config, monkeypatch):
-    from cdlm.training import run as training
-    from cdlm.training.trainer import TrainingDiverged
-
     def diverge(*_, **__):
         raise TrainingDiverged("the loss is nan at step 3")
 

@@ -38,10 +38,13 @@ def test_generate_json_says_the_same(run, e2e):
 
 
 def test_options_reach_the_pipeline(run, e2e):
-    options = "--steps 5 --sampler ddim --steering shift --temperature 0.8 --candidates 2 --select mbr --dtype float32"
-    given = json.loads(run("generate", "--count", "2", "--json", *options.split()).stdout)
+    options = "--steps 5 --sampler ddim --steering shift --temperature 0.8 --candidates 2 --select mbr".split()
+    given = json.loads(
+        run("generate", "--count", "2", "--json", "--dtype", "float32", "--device", "cpu", *options).stdout
+    )
     told = {"num_inference_steps": 5, "sampler": "ddim", "steering": "shift", "temperature": 0.8}
-    output = Pipeline.from_pretrained(e2e).generate(2, num_candidates=2, select="mbr", **told)
+    pipe = Pipeline.from_pretrained(e2e, dtype="float32", device="cpu")
+    output = pipe.generate(2, num_candidates=2, select="mbr", **told)
     assert [w["text"] for w in given["written"]] == output.texts
     assert given["evaluations"] == 20
 

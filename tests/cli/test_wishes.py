@@ -1,5 +1,6 @@
 """Options become controllers."""
 
+import re
 import sys
 from importlib.metadata import EntryPoint
 
@@ -97,9 +98,8 @@ def test_a_plugin_takes_its_fields(mood):
     ],
 )
 def test_what_cannot_be_read_is_refused(options, says):
-    with pytest.raises(ValueError, match="(?s).*") as refused:
+    with pytest.raises(ValueError, match=re.escape(says)):
         build_wishes(**options)
-    assert says in str(refused.value)
 
 
 def test_a_plugin_is_listed_and_judged(run, e2e, mood):

@@ -96,12 +96,14 @@ def test_corpus_that_cannot_be_read_names_the_file(name: str, content: bytes, sa
     assert name in str(caught.value)
 
 
-@pytest.mark.parametrize("source", ["nowhere.txt", "./nowhere", "/nowhere/x", "~/nowhere/x", "nowhere", "no*where.txt", ""])
+@pytest.mark.parametrize(
+    "source", ["nowhere.txt", "./nowhere", "/nowhere/x", "~/nowhere/x", "nowhere", "no*where.txt", ""]
+)
 def test_corpus_that_is_not_there_is_not_looked_up_elsewhere(
     source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(CorpusError, match="no corpus at|no line with a word"):
+    with pytest.raises(CorpusError, match=r"no corpus at|no line with a word"):
         read_lines(source)
 
 
@@ -180,7 +182,11 @@ def test_corpus_fingerprint_is_the_files_content_not_its_name(tmp_path: Path) ->
     assert load_corpus(str(one), str(one)).fingerprint == load_corpus(str(two), str(two)).fingerprint
 
 
-splits = st.lists(st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\n\0"), max_size=5), max_size=4), min_size=2, max_size=2)
+splits = st.lists(
+    st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\n\0"), max_size=5), max_size=4),
+    min_size=2,
+    max_size=2,
+)
 
 
 @given(splits, splits)

@@ -43,7 +43,9 @@ class Inputs:
 
 def make(backbone: str = "modernbert", **settings: Any) -> DiffusionLM:
     torch.manual_seed(0)
-    model = DiffusionLM(DiffusionLMConfig(vocab_size=VOCAB, embedding_dim=DIM, max_length=16, backbone=BACKBONES[backbone], **settings))
+    model = DiffusionLM(
+        DiffusionLMConfig(vocab_size=VOCAB, embedding_dim=DIM, max_length=16, backbone=BACKBONES[backbone], **settings)
+    )
     # Every parameter away from its first value: a zero (the flag of a clean position) would hide what it does.
     with torch.no_grad():
         for parameter in model.parameters():
@@ -140,7 +142,9 @@ def test_model_row_is_the_same_alone(model: DiffusionLM) -> None:
 
 def test_model_ignores_what_lies_under_the_mask(model: DiffusionLM) -> None:
     short, long = draw(2, 5), draw(2, 9, seed=5)
-    z, t, previous = (torch.cat([a, b[:, 5:]], 1) for a, b in zip(vars(short).values(), vars(long).values(), strict=True))
+    z, t, previous = (
+        torch.cat([a, b[:, 5:]], 1) for a, b in zip(vars(short).values(), vars(long).values(), strict=True)
+    )
     places = torch.arange(9).expand(2, 9)
     features = {"left": places + 1, "right": (5 - places).clamp(min=0), "mask": places < 5}
     padded = logits(model, Inputs(z, t, previous), **features)[:, :5]
@@ -160,7 +164,9 @@ def test_model_knows_a_clean_position_from_a_hardly_noised_one(model: DiffusionL
     given = draw(1)
     clean, nearly = given.t.clone(), given.t.clone()
     clean[0, 3], nearly[0, 3] = 0.0, 1e-6
-    assert not torch.allclose(logits(model, Inputs(given.z, clean, given.self_cond)), logits(model, Inputs(given.z, nearly, given.self_cond)))
+    assert not torch.allclose(
+        logits(model, Inputs(given.z, clean, given.self_cond)), logits(model, Inputs(given.z, nearly, given.self_cond))
+    )
 
 
 @pytest.mark.parametrize("feature", ["left", "right", "segment"])
@@ -224,7 +230,9 @@ def test_model_output_prior_is_added_to_what_the_network_says() -> None:
     full = logits(model, given)
     model.config.output_prior = False
     with torch.no_grad():
-        torch.testing.assert_close(full - logits(model, given), model.likelihood(given.z, model.noise(given.t)), rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(
+            full - logits(model, given), model.likelihood(given.z, model.noise(given.t)), rtol=1e-3, atol=1e-4
+        )
 
 
 def test_model_estimate_is_the_expectation_of_its_logits() -> None:
@@ -278,7 +286,9 @@ def test_model_runs_in_bf16_with_its_clock_in_fp32(backbone: str, tmp_path: Path
 
 
 def test_model_config_round_trip_keeps_every_setting(tmp_path: Path) -> None:
-    config = DiffusionLMConfig(schedule="cosine", head="regression", length_counts=[0, 2, 5], piece_counts=[0, 7], max_noise=9.0, dropout=0.1)
+    config = DiffusionLMConfig(
+        schedule="cosine", head="regression", length_counts=[0, 2, 5], piece_counts=[0, 7], max_noise=9.0, dropout=0.1
+    )
     config.save_pretrained(tmp_path)
     again = DiffusionLMConfig.from_pretrained(tmp_path)
     for name in ("schedule", "head", "length_counts", "piece_counts", "max_noise", "dropout", "backbone"):
@@ -288,7 +298,10 @@ def test_model_config_round_trip_keeps_every_setting(tmp_path: Path) -> None:
 
 def test_model_default_backbone_is_the_one_of_the_run_config() -> None:
     assert run_config.DEFAULT_BACKBONE == configuration.DEFAULT_BACKBONE
-    assert DiffusionLMConfig(backbone={"hidden_size": 64}).backbone == {**configuration.DEFAULT_BACKBONE, "hidden_size": 64}
+    assert DiffusionLMConfig(backbone={"hidden_size": 64}).backbone == {
+        **configuration.DEFAULT_BACKBONE,
+        "hidden_size": 64,
+    }
 
 
 def test_model_every_run_setting_reaches_the_model_config() -> None:

@@ -20,7 +20,9 @@ SIZES = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 1, "nu
 
 def make(**settings: Any) -> DiffusionLM:
     torch.manual_seed(0)
-    return DiffusionLM(DiffusionLMConfig(vocab_size=VOCAB, embedding_dim=DIM, max_length=16, backbone=SIZES, **settings)).eval()
+    return DiffusionLM(
+        DiffusionLMConfig(vocab_size=VOCAB, embedding_dim=DIM, max_length=16, backbone=SIZES, **settings)
+    ).eval()
 
 
 def paper() -> DiffusionLM:
@@ -59,7 +61,7 @@ def test_objective_cross_entropy_by_hand() -> None:
         loss = cross_entropy(model, given)
         total, count = 0.0, 0
         for row in range(4):
-            z, x0 = by_hand(model, given, row)
+            z, _ = by_hand(model, given, row)
             out = model(z[None], given.t[row : row + 1, : len(z)]).logits[0].log_softmax(-1)
             for place in range(len(z)):
                 if given.t[row, place] > 0:
@@ -127,7 +129,9 @@ def test_objective_ignores_clean_positions_and_padding() -> None:
     with torch.no_grad():
         before = cross_entropy(model, given)
         junk = torch.where(given.mask, given.tokens, torch.full_like(given.tokens, 11))
-        after = cross_entropy(model, replace(given, tokens=junk, eps=torch.where(given.mask[..., None], given.eps, 9.0)))
+        after = cross_entropy(
+            model, replace(given, tokens=junk, eps=torch.where(given.mask[..., None], given.eps, 9.0))
+        )
     assert float(after.total) == pytest.approx(float(before.total), rel=1e-5)
 
 

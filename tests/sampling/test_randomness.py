@@ -33,10 +33,12 @@ def test_an_impossible_token_is_never_drawn(logits: list[float], uniform: float)
     assert logits[int(drawn)] > -np.inf
 
 
-@given(logits=st.lists(st.floats(-5, 5), min_size=2, max_size=9), pair=st.tuples(st.floats(0, 0.999), st.floats(0, 0.999)))
+@given(
+    logits=st.lists(st.floats(-5, 5), min_size=2, max_size=9), pair=st.tuples(st.floats(0, 0.999), st.floats(0, 0.999))
+)
 def test_a_larger_uniform_number_never_draws_a_likelier_token(logits: list[float], pair: tuple[float, float]) -> None:
     low, high = (draw_tokens(torch.tensor([[logits]]), torch.tensor([[u]], dtype=torch.float64)) for u in sorted(pair))
-    assert logits[int(low)] >= logits[int(high)]
+    assert logits[int(low)] >= logits[int(high)] - 1e-6
 
 
 def test_top_p_keeps_the_smallest_set_that_holds_so_much() -> None:
@@ -44,11 +46,17 @@ def test_top_p_keeps_the_smallest_set_that_holds_so_much() -> None:
     uniform = TextNoise(2, [0], CPU).uniform(0, Stream.TOKEN, 40_000)
     seen = np.bincount(draw_tokens(logits.expand(1, 40_000, -1), uniform, 0.7)[0].numpy(), minlength=4)
     assert seen[0] == seen[2] == 0
-    assert chisquare(seen[[1, 3]], 40_000 * np.array([5, 2]) / 7).pvalue > 1e-3 or seen[1] / 40_000 == pytest.approx(5 / 8, abs=0.01)
+    assert chisquare(seen[[1, 3]], 40_000 * np.array([5, 2]) / 7).pvalue > 1e-3 or seen[1] / 40_000 == pytest.approx(
+        5 / 8, abs=0.01
+    )
 
 
 def test_streams_steps_texts_and_seeds_do_not_share_numbers() -> None:
-    keys = [(0, 0, 3, s) for s in Stream] + [(0, 0, 4, Stream.LATENT), (0, 1, 3, Stream.LATENT), (1, 0, 3, Stream.LATENT)]
+    keys = [(0, 0, 3, s) for s in Stream] + [
+        (0, 0, 4, Stream.LATENT),
+        (0, 1, 3, Stream.LATENT),
+        (1, 0, 3, Stream.LATENT),
+    ]
     keys += [(0, 1 << 32, 3, Stream.LATENT), (-1, 0, 3, Stream.LATENT), (2**40, 2**60, 3, Stream.LATENT)]
     draws = [generator(*key).random(4000) for key in keys]
     for one, other in combinations(draws, 2):

@@ -72,17 +72,22 @@ def test_tilt_follows_an_energy_by_its_gradient_on_the_logits(model: DiffusionLM
                 energies.append(float(0.7 * wish.energy(belief(CANVAS, nudged), WORDS)[row]))
             slope = (energies[0] - energies[1]) / 2e-2
             expected = -slope / max(float(logits.softmax(-1)[row, place, token]), 1e-3)
-            assert float(found.logits[row, place, token] - logits[row, place, token]) == pytest.approx(expected, rel=0.02, abs=1e-3)
+            assert float(found.logits[row, place, token] - logits[row, place, token]) == pytest.approx(
+                expected, rel=0.02, abs=1e-3
+            )
 
 
 @pytest.mark.parametrize("steering", [TiltPosterior(), ShiftEstimate(), ShiftEstimate(scale=3.0)], ids=repr)
-@pytest.mark.parametrize("wish", [WordSomewhere(token=6), Evidence(table=torch.eye(VOCAB)[6] * 2)], ids=lambda w: w.name)
+@pytest.mark.parametrize(
+    "wish", [WordSomewhere(token=6), Evidence(table=torch.eye(VOCAB)[6] * 2)], ids=lambda w: w.name
+)
 def test_the_wished_token_becomes_likelier(model: DiffusionLM, z: Tensor, steering: Steering, wish: Controller) -> None:
     with torch.no_grad():
         plain = denoiser(model)(z)
         found = steering.estimate(model, denoiser(model), z, [wish], WORDS)
     assert (found.probabilities[..., 6][OPEN].mean() > plain.probabilities[..., 6][OPEN].mean() + 1e-4).all()
-    assert not found.logits.requires_grad and not found.x0.requires_grad
+    assert not found.logits.requires_grad
+    assert not found.x0.requires_grad
     assert torch.allclose(found.x0, model.embedding.expected(found.logits), atol=1e-6)
     assert torch.equal(found.logits.isinf(), plain.logits.isinf())
 
@@ -155,7 +160,12 @@ def test_the_published_descent_steps_by_sign_and_the_other_one_shrinks(model: Di
 def test_the_fluency_term_holds_a_latent_near_its_proposal(model: DiffusionLM, z: Tensor) -> None:
     t, plain = torch.where(CANVAS.decided, 0.0, 0.5), belief(CANVAS, some_logits(), z=z)
     ways = [
-        (DescendLatent(sign=False, updates=20, rate=0.05, fluency=f).latent(model, z, t, plain, [WordSomewhere(token=6)], WORDS) - z).norm()
+        (
+            DescendLatent(sign=False, updates=20, rate=0.05, fluency=f).latent(
+                model, z, t, plain, [WordSomewhere(token=6)], WORDS
+            )
+            - z
+        ).norm()
         for f in (0.0, 100.0)
     ]
     assert ways[1] < 0.5 * ways[0]

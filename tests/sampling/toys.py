@@ -38,7 +38,9 @@ def state_at(canvas: Canvas, t: float, z: Tensor) -> State:
     return State(z, clocks, canvas, fixed=canvas.decided, surprise=torch.zeros_like(clocks))
 
 
-def belief(canvas: Canvas, logits: Tensor, *, t: float = 0.5, x0: Tensor | None = None, z: Tensor | None = None) -> Estimate:
+def belief(
+    canvas: Canvas, logits: Tensor, *, t: float = 0.5, x0: Tensor | None = None, z: Tensor | None = None
+) -> Estimate:
     """An estimate with given logits."""
     clocks = torch.where(canvas.decided, 0.0, t)
     blank = torch.zeros(*canvas.shape, 4)

@@ -70,7 +70,14 @@ def test_checkpoint_of_each_process_is_its_own(tmp_path: Path) -> None:
 
 
 def test_checkpoint_folders_that_are_not_complete_are_ignored(tmp_path: Path) -> None:
-    for name in ("checkpoint-9", "checkpoint-100", "checkpoint-20", ".partial/checkpoint-300", "checkpoint-7.bak", "checkpoint-old"):
+    for name in (
+        "checkpoint-9",
+        "checkpoint-100",
+        "checkpoint-20",
+        ".partial/checkpoint-300",
+        "checkpoint-7.bak",
+        "checkpoint-old",
+    ):
         (tmp_path / name).mkdir(parents=True)
         (tmp_path / name / "model.safetensors").touch()
     for name in ("checkpoint-9", "checkpoint-100", "checkpoint-7.bak", "checkpoint-old"):

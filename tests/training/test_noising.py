@@ -124,7 +124,9 @@ def test_noising_whole_text_has_clean_ends_and_true_distances() -> None:
     padded=st.booleans(),
     max_length=st.integers(4, 40),
 )
-def test_noising_example_is_sound_for_any_length(length: int, index: int, window: float, padded: bool, max_length: int) -> None:
+def test_noising_example_is_sound_for_any_length(
+    length: int, index: int, window: float, padded: bool, max_length: int
+) -> None:
     ids = np.arange(4, 4 + length)
     example = noising(window=window, padded=padded, max_length=max_length).example(ids, 1, index)
     tokens, t, left, right = (example[name] for name in ("tokens", "t", "left", "right"))

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ class Plan:
         keys: Iterator[tuple[int, int]] = ((0, i) for i in range(len(TEXTS)))
         singles = [[next(keys) for _ in range(size)] for size in sizes]
         rest = iter(singles)
-        self.batches = [sum((next(rest) for _ in range(group)), []) for group in groups]
+        self.batches = [list(chain.from_iterable(next(rest) for _ in range(group))) for group in groups]
 
     def __len__(self) -> int:
         return len(self.batches)
@@ -43,12 +44,26 @@ class Plan:
 
 def make(**settings: Any) -> DiffusionLM:
     torch.manual_seed(0)
-    return DiffusionLM(DiffusionLMConfig(vocab_size=12, embedding_dim=DIM, max_length=16, backbone=SIZES, **settings)).eval()
+    return DiffusionLM(
+        DiffusionLMConfig(vocab_size=12, embedding_dim=DIM, max_length=16, backbone=SIZES, **settings)
+    ).eval()
 
 
 def trainer(out: Path, batches: Any, model: DiffusionLM, **arguments: Any) -> DiffusionTrainer:
-    usual: dict[str, Any] = {"output_dir": str(out), "max_steps": 3, "optim": "sgd", "learning_rate": 0.1, "use_cpu": True}
-    usual |= {"report_to": [], "disable_tqdm": True, "save_strategy": "no", "per_device_train_batch_size": 1, "logging_steps": 1}
+    usual: dict[str, Any] = {
+        "output_dir": str(out),
+        "max_steps": 3,
+        "optim": "sgd",
+        "learning_rate": 0.1,
+        "use_cpu": True,
+    }
+    usual |= {
+        "report_to": [],
+        "disable_tqdm": True,
+        "save_strategy": "no",
+        "per_device_train_batch_size": 1,
+        "logging_steps": 1,
+    }
     return DiffusionTrainer(
         model,
         TrainingArguments(**{**usual, **arguments}),
@@ -129,7 +144,9 @@ def test_validation_noise_is_the_same_after_the_clock_has_moved(name: str) -> No
     (batch,) = validation()
     before = schedule(at_fixed_noise(schedule, batch).t)
     if isinstance(schedule, LearnedSchedule):
-        schedule.knots.copy_(schedule.low + (schedule.high - schedule.low) * torch.linspace(0, 1, schedule.bins + 1) ** 2)
+        schedule.knots.copy_(
+            schedule.low + (schedule.high - schedule.low) * torch.linspace(0, 1, schedule.bins + 1) ** 2
+        )
     after = schedule(at_fixed_noise(schedule, batch).t)
     noised = batch.t > 0
     torch.testing.assert_close(after.sigma[noised], before.sigma[noised], rtol=1e-3, atol=1e-5)
@@ -193,7 +210,9 @@ def validate(model: DiffusionLM, keep: Callable[..., None], **settings: Any) -> 
 def test_validation_history_tells_a_resumed_run_what_was_best() -> None:
     check, _ = validate(make(), lambda *_: None, patience=3)
     losses = [3.0, 2.0, 2.5, 2.0]
-    state = TrainerState(log_history=[{"step": i, "validation_loss": loss} for i, loss in enumerate(losses)] + [{"loss": 0.1}])
+    state = TrainerState(
+        log_history=[{"step": i, "validation_loss": loss} for i, loss in enumerate(losses)] + [{"loss": 0.1}]
+    )
     check.on_train_begin(TrainingArguments(), state, TrainerControl())
     assert (check.best, check.misses) == (2.0, 2)
     check.on_train_begin(TrainingArguments(), TrainerState(), TrainerControl())
