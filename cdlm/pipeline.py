@@ -49,7 +49,8 @@ class Pipeline:
     """
 
     def __init__(self, model: DiffusionLM, tokenizer: TextTokenizer, lengths: LengthModel | None = None) -> None:
-        self.model, self.tokenizer = model.eval(), tokenizer
+        self.model, self.tokenizer = model, tokenizer
+        model.train(False)
         self.lengths = lengths or LengthModel.from_counts(model.config.length_counts)
         self._writer = Writer(self.model, tokenizer, self._gap_weights)
 
@@ -278,7 +279,7 @@ def _rank(group: list[Written], select: Select) -> list[Written]:
     return consensus_first(group) if select == "mbr" else best_first(group)
 
 
-def _check(**counts: int) -> None:
+def _check(**counts: Any) -> None:
     for name, value in counts.items():
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise WishError(f"{name} is a whole number of 1 or more, not {value!r}")

@@ -103,7 +103,7 @@ def _diffusion_term(
     eps = noise.normal(1, Stream.SCORE, *x0.shape)[0]
     z = model.diffuse(x0, t, eps)
     first = model(z, t, None, **features).x0
-    estimate = model(z, t, first, **features).x0
+    estimate: Tensor = model(z, t, first, **features).x0
     return torch.exp(-2 * level)[:, None] * ((estimate - x0) ** 2).sum(-1) * open_
 
 
@@ -112,7 +112,8 @@ def _ends(
 ) -> Tensor:
     """Reconstruction at the lowest noise plus the prior's KL at the highest, per draw and position."""
     t = torch.where(open_, 1e-6, 0.0)
-    logits = model(model.diffuse(x0, t, noise.normal(2, Stream.SCORE, *x0.shape)[0]), t, None, **features).logits
+    z = model.diffuse(x0, t, noise.normal(2, Stream.SCORE, *x0.shape)[0])
+    logits: Tensor = model(z, t, None, **features).logits
     reconstruction = -logits.float().log_softmax(-1).gather(-1, tokens[..., None]).squeeze(-1)
     top = model.noise(torch.ones_like(t))
     variance = top.sigma[..., None] ** 2

@@ -88,6 +88,8 @@ def _bans(
         if not possible or any(key in done for key in here):
             continue
         choices = [key for key in here if slots[key[0]].open]
+        if not choices and any(vocabulary.unk_id in slots[s].tokens for s, _ in here):
+            continue  # some other unknown word: whether the phrase was given is read from the text itself
         if not choices:
             raise WishError(f"keywords: {phrase!r} is excluded but stands in the given text")
         slot, word = min(choices, key=lambda key: (key[0] % 2, key[1]))

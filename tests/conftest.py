@@ -196,3 +196,9 @@ def tiny_bpe_pipe(tiny_bpe_model_folder: Path) -> "Pipeline":
     from cdlm.pipeline import Pipeline  # noqa: PLC0415
 
     return Pipeline.from_pretrained(tiny_bpe_model_folder, device="cpu", dtype="float32")
+
+
+@pytest.fixture(scope="session")
+def toy_sentences() -> tuple[str, ...]:
+    """All sentences of the toy grammar, each equally likely."""
+    return tiny_sentences()

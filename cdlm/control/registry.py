@@ -1,8 +1,10 @@
 """Controllers by name, found through the entry-point group ``cdlm.controllers``."""
 
 import difflib
+from collections.abc import Callable
 from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
+from typing import Any
 
 from cdlm.control.controller import Controller, WishError
 
@@ -32,3 +34,13 @@ def find_controller(name: str) -> type[Controller]:
         raise WishError(f"no controller {name!r}; {hint}")
     controller: type[Controller] = known[name].load()
     return controller
+
+
+def make_controller(name: str, *values: Any, **fields: Any) -> Controller:
+    """A controller by name, with its fields in order or by name.
+
+    Raises:
+        WishError: no such controller, or a value it does not take.
+    """
+    build: Callable[..., Controller] = find_controller(name)
+    return build(*values, **fields)

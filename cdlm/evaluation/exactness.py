@@ -3,7 +3,7 @@
 import numpy as np
 
 from cdlm.control.controller import Controller
-from cdlm.control.registry import find_controller
+from cdlm.control.registry import make_controller
 from cdlm.data.words import join_words, split_words
 from cdlm.evaluation.bench import Bench, Row, words
 from cdlm.evaluation.intervals import Figure, mean_with_interval
@@ -36,11 +36,11 @@ def random_request(bench: Bench, number: int) -> list[Controller]:
     wishes: list[Controller] = []
     if number % 5 == 4 or number % 10 == 3 or rng.random() < 0.5:
         template = _template(line, number, rng)
-        wishes.append(find_controller("infill")(template))  # type: ignore[call-arg]
+        wishes.append(make_controller("infill", template))
     else:
-        wishes.append(find_controller("length")(int(rng.integers(1, 50))))  # type: ignore[call-arg]
+        wishes.append(make_controller("length", int(rng.integers(1, 50))))
     if rng.random() < 0.5:
-        wishes.append(find_controller("keywords")(exclude=_excluded(wishes, rng)))  # type: ignore[call-arg]
+        wishes.append(make_controller("keywords", exclude=_excluded(wishes, rng)))
     return wishes
 
 
@@ -67,7 +67,7 @@ def diversity_of_requests(bench: Bench) -> list[Row]:
     """For requests with 8 seeds each, the share of different texts."""
     shares = []
     for number in range(bench.sizes["requests"]):
-        wishes = [find_controller("length")(int(10 + number % 25))]  # type: ignore[call-arg]
+        wishes = [make_controller("length", int(10 + number % 25))]
         texts = bench.pipe.generate(8, controllers=wishes, seed=number, **bench.options).texts
         shares.append(len(set(texts)) / 8)
     figure = mean_with_interval(shares)
@@ -85,9 +85,12 @@ def editing(bench: Bench) -> list[Row]:
     rows = [Row("edit", f"kept words at strength {s}", f) for s, f in kept.items()]
     rows[0] = Row("edit", "kept words at strength 0.0", kept[0.0], None, "1.00", kept[0.0].value == 1)
     rows[-1] = Row("edit", "kept words at strength 1.0", kept[1.0], None, "falls monotonically", falling)
-    wish = find_controller("keywords")
     held = [
-        float(bench.pipe.edit(line, 0.5, controllers=[wish(include=["family"])], seed=i).satisfied[0])  # type: ignore[call-arg]
+        float(
+            bench.pipe.edit(line, 0.5, controllers=[make_controller("keywords", include=["family"])], seed=i).satisfied[
+                0
+            ]
+        )
         for i, line in enumerate(lines)
     ]
     figure = mean_with_interval(held)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from cdlm.control.registry import find_controller
+from cdlm.control.registry import make_controller
 from cdlm.data.words import split_words
 from cdlm.evaluation.bench import Bench, Row, at_most, cost, words
 from cdlm.evaluation.contradictions import contradiction_share
@@ -135,10 +135,9 @@ def _candidates(bench: Bench) -> list[Row]:
 def _free_gaps(bench: Bench) -> list[Row]:
     lines = bench.known(bench.held_out)
     targets = gap_targets(lines, bench.sizes["infill"], bench.seed + 2, sizes=(1, 10), free=True)
-    infill = find_controller("infill")
     ours, prior = [], []
     for number, target in enumerate(targets):
-        layout = bench.pipe.plan([infill(target.template)])  # type: ignore[call-arg]
+        layout = bench.pipe.plan([make_controller("infill", target.template)])
         head = bench.pipe.lengths.gap_weights(layout, bench.pipe.model)[0]
         ours.append(abs(_median(head[1:]) + 1 - len(target.gap)))
         prior.append(abs(_median(bench.pipe.lengths.prior(layout.context_words, 1)[1:]) + 1 - len(target.gap)))
@@ -162,10 +161,12 @@ def keywords(bench: Bench) -> list[Row]:
     """1–3 words of a real sentence: all there, and fluency against the source sentences."""
     vocabulary = set(bench.pipe.tokenizer.tokens(range(4, len(bench.pipe.tokenizer))))
     targets = keyword_targets(bench.held_out, bench.sizes["keywords"], bench.seed, vocabulary=vocabulary)
-    wish, length = find_controller("keywords"), find_controller("length")
     texts, held, spent = [], [], 0
     for number, target in enumerate(targets):
-        wishes = [wish(include=list(target.words)), length(len(split_words(target.source)))]  # type: ignore[call-arg]
+        wishes = [
+            make_controller("keywords", include=list(target.words)),
+            make_controller("length", len(split_words(target.source))),
+        ]
         output = bench.pipe.generate(1, controllers=wishes, seed=bench.seed + number, **bench.options)
         texts += output.texts
         held.append(float(output.report[0][0].satisfied))

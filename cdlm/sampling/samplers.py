@@ -11,7 +11,7 @@ from cdlm.diffusion.model import DiffusionLM
 from cdlm.diffusion.schedule import Noise
 from cdlm.sampling.randomness import Stream, TextNoise, draw_tokens
 from cdlm.sampling.state import State
-from cdlm.types import Clocks, Latent, Mask, Tokens
+from cdlm.types import Clocks, Latent, Logits, Mask, Tokens
 
 
 @dataclass(frozen=True)
@@ -214,7 +214,7 @@ class Reopen(Sampler):
         tokens = state.canvas.tokens
         t = torch.where(state.fixed, 0.0, self.look)
         eps = noise.normal(number, Stream.REOPEN, *state.z.shape[1:])
-        logits = model(model.diffuse(model.embed(tokens), t, eps), t, None, **state.canvas.features).logits
+        logits: Logits = model(model.diffuse(model.embed(tokens), t, eps), t, None, **state.canvas.features).logits
         return -logits.float().log_softmax(-1).gather(-1, tokens[..., None]).squeeze(-1)
 
 

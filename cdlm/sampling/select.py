@@ -51,7 +51,7 @@ def expected_utility(candidate: C, candidates: Sequence[C]) -> float:
 
 def bleu(hypothesis: Sequence[str], reference: Sequence[str]) -> float:
     """Smoothed sentence BLEU-4 of two word lists, 0 to 100, by sacrebleu."""
-    from sacrebleu.metrics import BLEU  # noqa: PLC0415 - only selection needs it
+    from sacrebleu.metrics.bleu import BLEU  # noqa: PLC0415 - only selection needs it
 
     scorer = BLEU(tokenize="none", effective_order=True)
     return float(scorer.sentence_score(" ".join(hypothesis), [" ".join(reference)]).score)
