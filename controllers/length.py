@@ -35,7 +35,7 @@ class Length(Controller):
 
     def plan(self, layout: Layout, vocabulary: Vocabulary, rng: np.random.Generator) -> Layout:
         if self.low > layout.high:
-            raise WishError(f"length: {self.low} words, but this model writes at most {layout.high}")
+            raise WishError(f"length: {self.low} words, but no more than {layout.high} are possible here")
         return layout.narrow(self.low, self.most, f"length {self.low}–{self.most}")
 
     def judge(self, text: str, vocabulary: Vocabulary) -> Verdict:

@@ -32,7 +32,7 @@ def backbone_config(config: DiffusionLMConfig) -> PreTrainedConfig:
         settings.setdefault("layer_types", ["full_attention"] * settings["num_hidden_layers"])
     if model_type not in CONFIG_MAPPING:
         raise ValueError(
-            f"backbone.model_type={model_type!r} is unknown to transformers{_nearest(model_type, CONFIG_MAPPING)}"
+            f"backbone.model_type={model_type!r} is unknown to transformers{_nearest(str(model_type), list(CONFIG_MAPPING))}"
         )
     known = {*AutoConfig.for_model(model_type).to_dict(), *CONFIG_MAPPING[model_type].attribute_map}
     for name in sorted((config.backbone or {}).keys() - known):

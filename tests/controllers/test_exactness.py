@@ -27,8 +27,12 @@ def request(number: int, lines: tuple[str, ...]) -> list[Controller]:
         free = [p for p in EXCLUDED if not any(w in given for w in p.lower().split())]
         wishes.append(Keywords(exclude=list(rng.choice(free, 2, replace=False))))
     if number % 3 == 0 and rng.random() < 0.4:
-        wished = str(rng.choice([w for w in INCLUDED if not any(w in e.lower() for e in getattr(wishes[-1], "exclude", ()))]))
-        if len(wished.split()) <= wishes[0].low and not any(e.lower() in f"{wished} " for e in getattr(wishes[-1], "exclude", ())):
+        wished = str(
+            rng.choice([w for w in INCLUDED if not any(w in e.lower() for e in getattr(wishes[-1], "exclude", ()))])
+        )
+        if len(wished.split()) <= wishes[0].low and not any(
+            e.lower() in f"{wished} " for e in getattr(wishes[-1], "exclude", ())
+        ):
             wishes.append(Keywords(include=[wished]))
     return wishes
 
@@ -60,7 +64,11 @@ def test_random_requests_hold_without_exception(
         text = pipe.generate(1, controllers=wishes, seed=number, num_inference_steps=2, temperature=1.3)[0]
         met += 1
         missed += [(number, text.text, v) for v in text.verdicts if not v.satisfied]
-        missed += [(number, text.text, "count") for w in wishes if isinstance(w, Length) and len(split_words(text.text)) != w.low]
+        missed += [
+            (number, text.text, "count")
+            for w in wishes
+            if isinstance(w, Length) and len(split_words(text.text)) != w.low
+        ]
         for wish in wishes:
             rest = text.text
             for part in unescaped(wish.template) if isinstance(wish, Infill) else []:

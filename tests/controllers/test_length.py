@@ -35,7 +35,7 @@ def test_no_length(wrong: tuple[object, ...]) -> None:
 
 
 def test_more_than_the_model_holds(tiny_pipe: Pipeline) -> None:
-    with pytest.raises(WishError, match="31 words, but this model writes at most 30"):
+    with pytest.raises(WishError, match="31 words, but no more than 30 are possible here"):
         tiny_pipe.generate(controllers=[Length(31)])
 
 

@@ -1,0 +1,201 @@
+"""The pipeline: files, candidates, retries, streams, and one clear error for what cannot be done."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cdlm.control.controller import Controller, Unsatisfied, Verdict, WishError
+from cdlm.control.layout import Gap, Vocabulary
+from cdlm.data.words import split_words
+from cdlm.pipeline import Pipeline
+from cdlm.sampling.samplers import DDIM
+from cdlm.sampling.select import expected_utility
+from controllers import Infill, Keywords, Length
+
+FEW = {"num_inference_steps": 4}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Begins(Controller):
+    """Judged, never steered: whether the text begins with a word is left to luck."""
+
+    name = "begins"
+    word: str = "Aromi"
+
+    def judge(self, text: str, vocabulary: Vocabulary) -> Verdict:
+        holds = text.startswith(self.word)
+        return Verdict(self.name, holds, float(holds), f"begins with {text.split(maxsplit=1)[0]}")
+
+
+@pytest.mark.parametrize("kind", ["word", "bpe"])
+def test_a_saved_pipeline_writes_the_same_texts(
+    tiny_pipe: Pipeline, tiny_bpe_pipe: Pipeline, tmp_path: Path, kind: str
+) -> None:
+    pipe = {"word": tiny_pipe, "bpe": tiny_bpe_pipe}[kind]
+    pipe.save_pretrained(tmp_path / "copy")
+    again = Pipeline.from_pretrained(tmp_path / "copy", device="cpu", dtype="float32")
+    wishes = [Keywords(include=["cheap"], exclude=["pub"])]
+    assert (
+        again.generate(6, controllers=wishes, seed=3, **FEW).texts
+        == pipe.generate(6, controllers=wishes, seed=3, **FEW).texts
+    )
+    assert again.infill("Zizzi [*] .", seed=1).texts == pipe.infill("Zizzi [*] .", seed=1).texts
+    assert again.tokenizer.fingerprint == pipe.tokenizer.fingerprint
+    assert [s.nll for s in again.score(["Zizzi serves food ."])] == [s.nll for s in pipe.score(["Zizzi serves food ."])]
+
+
+def test_output_is_texts_words_and_a_report(tiny_pipe: Pipeline) -> None:
+    wishes = [Length(6), Keywords(include=["cheap"])]
+    out = tiny_pipe.generate(3, controllers=wishes, **FEW)
+    assert len(out) == len(out.texts) == 3
+    assert out.tokens == [split_words(t) for t in out.texts]
+    assert [[v.name for v in report] for report in out.report] == [["length", "keywords"]] * 3
+    assert out[1].text == out.texts[1]
+    assert out.evaluations == sum(w.evaluations for w in out)
+    assert all(1 <= w.evaluations <= 4 for w in out)
+
+
+def test_words_are_those_of_the_text_unknown_ones_included(tiny_pipe: Pipeline) -> None:
+    out = tiny_pipe.infill("Zorgl  is [2] .")
+    assert out.tokens == [split_words(out.texts[0])]
+    assert out.tokens[0][0] == "Zorgl"
+
+
+def test_seeds_and_indices_write_different_texts(tiny_pipe: Pipeline) -> None:
+    first, second = (tiny_pipe.generate(12, seed=seed, **FEW).texts for seed in (0, 1))
+    assert first != second
+    assert len(set(first)) > 6
+    assert tiny_pipe.generate(12, seed=0, **FEW).texts == first
+    assert tiny_pipe.generate(4, seed=0, **FEW).texts == first[:4]
+    assert tiny_pipe.generate(4, seed=-1, **FEW).texts != first[:4]
+
+
+def test_best_of_eight_is_more_plausible_than_one(tiny_pipe: Pipeline) -> None:
+    one = tiny_pipe.generate(16, seed=2, **FEW)
+    best = tiny_pipe.generate(16, seed=2, num_candidates=8, **FEW)
+    assert np.mean([w.surprise for w in best]) < 0.9 * np.mean([w.surprise for w in one])
+    assert all(b.surprise <= o.surprise for b, o in zip(best, one, strict=True))  # the first candidate is that text
+    assert best.evaluations > 6 * one.evaluations
+
+
+def test_a_judge_goes_before_plausibility(tiny_pipe: Pipeline) -> None:
+    wish = [Begins()]
+    assert np.mean(tiny_pipe.generate(16, controllers=wish, **FEW).satisfied) < 0.7
+    assert np.mean(tiny_pipe.generate(16, controllers=wish, num_candidates=8, **FEW).satisfied) > 0.85
+
+
+def test_consensus_agrees_more_with_the_other_candidates_than_one_does(tiny_pipe: Pipeline) -> None:
+    gains = []
+    for seed in range(4):
+        group = list(tiny_pipe.infill("Zizzi [5] .", num_candidates=8, return_top=8, select="mbr", seed=seed, **FEW))
+        first = tiny_pipe.infill("Zizzi [5] .", num_candidates=8, return_top=8, seed=seed, **FEW)
+        assert sorted(w.text for w in group) == sorted(first.texts)
+        utilities = [expected_utility(w, group) for w in group]
+        assert utilities[0] == max(utilities)
+        gains.append(utilities[0] - np.mean(utilities))
+    assert np.mean(gains) > 1
+    chosen = tiny_pipe.generate(3, num_candidates=8, select="mbr", **FEW)
+    assert len(chosen) == 3
+
+
+def test_the_best_candidates_come_first(tiny_pipe: Pipeline) -> None:
+    top = tiny_pipe.infill("Zizzi [4] .", num_candidates=10, return_top=4, **FEW)
+    everything = tiny_pipe.infill("Zizzi [4] .", count=10, **FEW)
+    assert [w.surprise for w in top] == sorted(w.surprise for w in everything)[:4]
+
+
+def test_on_unsatisfied(tiny_pipe: Pipeline) -> None:
+    wish = [Begins()]
+    returned = tiny_pipe.generate(12, controllers=wish, **FEW)
+    assert 0 < sum(returned.satisfied) < 12
+    again = tiny_pipe.generate(12, controllers=wish, on_unsatisfied="resample", **FEW)
+    assert sum(again.satisfied) > sum(returned.satisfied)
+    for before, after in zip(returned, again, strict=True):
+        assert (after.text == before.text and after.attempts == 1) if before.satisfied else 2 <= after.attempts <= 9
+        assert after.evaluations >= before.evaluations
+    with pytest.raises(Unsatisfied, match="begins: begins with"):
+        tiny_pipe.generate(12, controllers=wish, on_unsatisfied="raise", **FEW)
+    assert all(tiny_pipe.generate(3, controllers=[Length(5)], on_unsatisfied="raise", **FEW).satisfied)
+
+
+@pytest.mark.parametrize("sampler", ["commit", "reopen", "ddim"])
+def test_a_stream_ends_in_the_text_that_generate_gives(tiny_pipe: Pipeline, sampler: str) -> None:
+    options = {
+        "controllers": [Keywords(include=["cheap"]), Length(7, 9)],
+        "num_inference_steps": 9,
+        "sampler": sampler,
+        "seed": 4,
+    }
+    texts = tiny_pipe.generate(3, **options).texts
+    for index in range(3):
+        frames = list(tiny_pipe.stream(index=index, **options))
+        assert frames[-1].text == texts[index]
+        assert all(frames[-1].decided)
+        assert [f.step for f in frames] == sorted({f.step for f in frames})
+        assert all(len(f.words) == len(f.certainty) == len(f.decided) for f in frames)
+        assert frames[0].steps == 9 >= len(frames)
+
+
+def test_a_plan_shows_what_wishes_leave_open(tiny_pipe: Pipeline) -> None:
+    layout = tiny_pipe.plan([Length(9), Infill("Zizzi is [1-3] near [*] .")])
+    assert (layout.low, layout.high, layout.context_words) == (9, 9, 4)
+    assert layout.gaps == (Gap(1, 3), Gap(1, None))
+
+
+BAD = [
+    ({"count": 0}, "count is a whole number of 1 or more, not 0"),
+    ({"count": 2.0}, "count is a whole number"),
+    ({"count": True}, "count is a whole number"),
+    ({"num_inference_steps": 0}, "num_inference_steps is a whole number"),
+    ({"num_candidates": 0}, "num_candidates is a whole number"),
+    ({"batch_size": -1}, "batch_size is a whole number"),
+    ({"temperature": 0}, "temperature is a number above 0"),
+    ({"temperature": float("nan")}, "temperature is a number above 0"),
+    ({"sampler": "euler"}, "sampler 'euler' is unknown; choose from ddim"),
+    ({"steering": "push"}, "steering 'push' is unknown; choose from tilt"),
+    ({"select": "worst"}, "select is best or mbr, not 'worst'"),
+    ({"on_unsatisfied": "ignore"}, "on_unsatisfied is return, resample or raise, not 'ignore'"),
+    ({"seed": "x"}, "seed is a whole number"),
+    ({"controllers": Length(5)}, "controllers is a list"),
+    ({"controllers": ["length"]}, "controllers is a list"),
+    ({"controllers": [Length(5), Length(6)]}, "length was given twice"),
+]
+
+
+@pytest.mark.parametrize(("options", "message"), BAD, ids=[str(o) for o, _ in BAD])
+def test_bad_arguments_give_one_clear_error_before_sampling(
+    tiny_pipe: Pipeline, options: dict[str, object], message: str
+) -> None:
+    with pytest.raises(WishError, match=message):
+        tiny_pipe.generate(**options)
+
+
+def test_bad_arguments_of_the_other_verbs(tiny_pipe: Pipeline) -> None:
+    with pytest.raises(WishError, match="return_top=3 of num_candidates=2"):
+        tiny_pipe.infill("[2]", num_candidates=2, return_top=3)
+    with pytest.raises(WishError, match="count=4 and return_top=2"):
+        tiny_pipe.infill("[2]", count=4, num_candidates=4, return_top=2)
+    with pytest.raises(WishError, match="infill was given twice"):
+        tiny_pipe.infill("[2]", controllers=[Infill("[3]")])
+    with pytest.raises(WishError, match="no gap"):
+        tiny_pipe.infill("nothing to fill")
+    with pytest.raises(TypeError, match="stream has no option 'steps'"):
+        list(tiny_pipe.stream(steps=3))
+    with pytest.raises(TypeError, match="steps"):
+        tiny_pipe.infill("[2]", steps=3)
+    with pytest.raises(TypeError, match="edit has no option 'num_candidates'"):
+        tiny_pipe.edit("Zizzi serves food .", num_candidates=3)
+
+
+def test_a_byte_pair_text_always_finds_room(tiny_bpe_pipe: Pipeline) -> None:
+    """How many pieces its words have is drawn; a draw that the model cannot hold is drawn again."""
+    out = tiny_bpe_pipe.generate(60, controllers=[Length(14)], num_inference_steps=1)
+    assert all(out.satisfied)
+    with pytest.raises(WishError, match="at least 36 words, the limit is 30"):
+        tiny_bpe_pipe.infill(" ".join(["Cocum"] * 9) + " xqz" * 8 + " [3]")
+
+
+def test_objects_and_names_choose_the_same_sampler(tiny_pipe: Pipeline) -> None:
+    assert tiny_pipe.generate(3, sampler=DDIM(), **FEW).texts == tiny_pipe.generate(3, sampler="ddim", **FEW).texts
