@@ -85,10 +85,10 @@ class Edit:
             )
         )
         tokens = frames[-1].tokens[:, 1 : 1 + len(self.ids)].tolist()
-        surprise = frames[-1].surprise.mean(1).tolist()
+        surprise, paid = frames[-1].surprise.mean(1).tolist(), frames[-1].evaluations.tolist()
         return {
             key: self._finished(
-                self.render(tokens[n], writer.tokenizer), tokens[n], writer, controllers, surprise[n], len(frames)
+                self.render(tokens[n], writer.tokenizer), tokens[n], writer, controllers, surprise[n], paid[n]
             )
             for n, key in enumerate(keys)
         }

@@ -33,7 +33,7 @@ class Settings:
     The defaults are the ones that ``benchmarks/samplers.py`` found best on the tuning half.
     """
 
-    sampler: Sampler = field(default_factory=lambda: Reopen(Commit(floor=1.0, top_p=0.97)))
+    sampler: Sampler = field(default_factory=lambda: Reopen(Commit(floor=1.0, top_p=0.98)))
     steering: Steering = field(default_factory=TiltPosterior)
     num_inference_steps: int = 32
     temperature: float = 1.0
@@ -181,14 +181,8 @@ class Writer:
             verdicts=tuple(wish.judge(text, self.tokenizer) for wish in controllers),
             fills=fills,
             surprise=float(surprise.mean()) if len(surprise) else 0.0,
-            evaluations=_evaluations(frames, place),
+            evaluations=int(last.evaluations[place]),
         )
-
-
-def _evaluations(frames: Sequence[Frame], place: int) -> int:
-    """Evaluations until this text had nothing open any more for good."""
-    still_open = [k for k, frame in enumerate(frames) if bool((~frame.decided[place]).any())]
-    return min(len(frames), 2 + max(still_open, default=-1)) if frames[-1].evaluations else 0
 
 
 def _batches(rows: dict[int, Row], size: int) -> Iterator[list[int]]:

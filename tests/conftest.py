@@ -29,7 +29,8 @@ CHECKED = [
 ]
 """Modules whose annotations, shapes included, are checked at run time in every test; CDLM_CHECK_SHAPES=0 switches that off.
 
-Two are left out: the loop, a generator that would lose its ``no_grad`` behind a checker, and the configuration, which checks itself.
+Two are left out: the loop, a generator that would lose its ``no_grad`` behind a checker, and the configuration, which has
+a checker of its own.
 """
 CHECKER = "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"  # an int may stand for a float
 

@@ -1,6 +1,7 @@
 """The canvas: which positions are decided, to which tokens, and which tokens the open ones may become."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Int
@@ -56,7 +57,8 @@ class Canvas:
 
     def rows(self, chosen: Tensor) -> "Canvas":
         """The chosen texts."""
-        return Canvas(**{k: None if v is None else v[chosen] for k, v in self.__dict__.items()})
+        picked: dict[str, Any] = {k: None if v is None else v[chosen] for k, v in self.__dict__.items()}
+        return Canvas(**picked)
 
 
 def blank_canvas(

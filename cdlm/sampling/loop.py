@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Int
 from torch import Tensor
 
 from cdlm.control.canvas import Canvas
@@ -25,7 +25,8 @@ class Frame:
 
     Attributes:
         step, steps: how far the run is. tokens: the decided tokens, the likeliest elsewhere. decided: which are which.
-        certainty: probability of the shown token. t: clocks after the step. evaluations: network calls so far.
+        certainty: probability of the shown token. t: clocks after the step.
+        surprise: -log p of a decided token when it was decided. evaluations: network calls that each text has needed so far.
     """
 
     step: int
@@ -35,7 +36,7 @@ class Frame:
     certainty: Clocks
     t: Clocks
     surprise: Clocks
-    evaluations: int
+    evaluations: Int[Tensor, " batch"]
 
 
 @dataclass(frozen=True)
@@ -85,13 +86,14 @@ def trajectory(  # noqa: PLR0913 - every ability of the loop arrives as a value
     state = start or fresh_state(model, canvas, noise)
     plan = sampler.plan(steps, float(state.t.max()))
     frames: list[Frame] = []
-    spent = 0
+    spent = torch.zeros_like(canvas.tokens[:, 0])
     for number, step in enumerate(plan):
         if step.reopen:
             state, frames = _reopen(model, state, step, sampler, noise, number), []
-            spent += step.looks
+            spent = spent + step.looks
         if not state.open.any():
             continue  # nothing to ask the network before the next re-opening
+        spent = spent + state.open.any(1)
         estimate = _estimate(run, state, number / len(plan))
         remaining = _remaining(plan, number)
         where, tokens = sampler.decide(state, estimate, step, remaining, noise, number)
@@ -99,11 +101,10 @@ def trajectory(  # noqa: PLR0913 - every ability of the loop arrives as a value
         where, tokens = where | (state.open & finished), torch.where(finished, estimate.logits.argmax(-1), tokens)
         where, tokens, pinned = _pinned(run, where, tokens, finished | (remaining == 1), state, estimate, number)
         state = _decided(run, _moved(run, state, estimate, step, number), state, estimate, where, tokens, pinned)
-        spent += 1
         frames = [*frames[-8:], _frame(state, estimate, number, len(plan), spent)]
         yield frames[-1]
-    if not spent:  # nothing was open from the start
-        yield Frame(0, len(plan), canvas.tokens, canvas.decided, torch.ones_like(state.t), state.t, state.surprise, 0)
+    if not spent.any():  # nothing was open from the start
+        yield Frame(0, len(plan), canvas.tokens, canvas.decided, torch.ones_like(state.t), state.t, state.surprise, spent)
 
 
 def _estimate(run: _Run, state: State, progress: float) -> Estimate:
@@ -201,7 +202,7 @@ def _reopen(model: DiffusionLM, state: State, step: Step, sampler: Sampler, nois
     return state.reopen(chosen, noised, step.t)
 
 
-def _frame(state: State, estimate: Estimate, number: int, steps: int, spent: int) -> Frame:
+def _frame(state: State, estimate: Estimate, number: int, steps: int, spent: Tensor) -> Frame:
     probabilities = estimate.probabilities
     shown = torch.where(state.canvas.decided, state.canvas.tokens, probabilities.argmax(-1))
     certainty = probabilities.gather(-1, shown[..., None]).squeeze(-1)

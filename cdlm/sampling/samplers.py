@@ -186,14 +186,22 @@ class Reopen(Sampler):
     look: float = 0.0
     random: bool = False
 
+    def __post_init__(self) -> None:
+        if self.steps <= self.looks:
+            raise ValueError(f"a round of {self.steps} evaluations leaves none to decide with; give Reopen more steps")
+
+    @property
+    def looks(self) -> int:
+        """Evaluations of a round that only read."""
+        return int(self.look > 0 and not self.random)
+
     def plan(self, steps: int, start: float = 1.0) -> list[Step]:
         """The text first, then rounds; a short run has fewer rounds, a very short one none."""
         rounds = min(self.rounds, steps // (2 * self.steps))
-        looks = int(self.look > 0 and not self.random)
         plan = self.sampler.plan(steps - rounds * self.steps, start)
         for _ in range(rounds):
-            again = self.sampler.plan(self.steps - looks, min(self.clock, start))
-            plan += [replace(again[0], reopen=self.share, looks=looks), *again[1:]]
+            again = self.sampler.plan(self.steps - self.looks, min(self.clock, start))
+            plan += [replace(again[0], reopen=self.share, looks=self.looks), *again[1:]]
         return plan
 
     def move(self, model: DiffusionLM, state: State, estimate: Estimate, t_next: Clocks, eps: Latent) -> Latent:

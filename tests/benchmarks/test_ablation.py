@@ -38,9 +38,9 @@ def test_table_holds_every_measured_variant(ablation, tmp_path):
         folder.mkdir(parents=True)
         (folder / "figures.json").write_text(json.dumps(figures))
         (folder / "training.json").write_text(json.dumps({"variant": name, "train_cpu_seconds": 3.0}))
-    ablation.write_table(tmp_path / "5", 5, load_config(ablation.BASE), tmp_path)
+    ablation.write_table(tmp_path, load_config(ablation.BASE), tmp_path)
     table = (tmp_path / "ablation.md").read_text()
-    assert "5 steps of 512 positions" in table
+    assert "## 5 steps\n" in table
     assert "| base | all defaults | 1.000 | 2.000 | 9.0 / 6.0 (1.50, 1.40–1.60) | 0.70 / 0.80 |" in table
     assert "width 16" in table
     assert "sqrt" not in table.split("|---|")[-1]

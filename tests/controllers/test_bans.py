@@ -53,7 +53,7 @@ shapes = st.integers(1, 5).flatmap(
 @settings(max_examples=60)
 @given(shape=shapes, phrase=st.sampled_from(["a", "ab", "Ba", "abab", "b", "a b", "ab ba", "a a", "ba ab b"]))
 def test_no_spelling_of_a_phrase_is_left(shape: list[int], phrase: str) -> None:
-    """Every text of a small byte-pair vocabulary on every shape of canvas, listed; a word alone takes nothing else of its size away."""
+    """Every text of a small byte-pair vocabulary on every shape of canvas, listed; what cannot hold the phrase stays as it is."""
     free = texts(canvas_of(PIECES, shape), PIECES)
     left = texts(ban_phrase(canvas_of(PIECES, shape), phrase, PIECES), PIECES)
     assert not any(holds(words, phrase) for words in left)

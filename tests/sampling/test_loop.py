@@ -94,11 +94,19 @@ def test_a_wish_with_an_energy_has_an_effect(tiny_pipe: Pipeline, steering: Stee
     assert steered >= plain + 6, (plain, steered)
 
 
-def test_steps_are_what_is_paid(tiny_pipe: Pipeline) -> None:
-    canvas = canvas_of(tiny_pipe, [Length(10)])
-    for steps in (1, 2, 5, 20):
-        assert len(run(tiny_pipe, canvas, sampler=DDIM(), steps=steps)) == steps
-        assert len(run(tiny_pipe, canvas, sampler=Commit(), steps=steps)) <= steps
+@pytest.mark.parametrize("steps", [1, 2, 5, 20])
+@pytest.mark.parametrize("sampler", [*(s() for s in SAMPLERS.values()), Reopen(look=0.3, steps=2)], ids=repr)
+def test_steps_are_what_is_paid(tiny_pipe: Pipeline, sampler: Sampler, steps: int) -> None:
+    """The network is called at most so often, readings before a re-opening included, and frames tell how often."""
+    calls: list[object] = []
+    handle = tiny_pipe.model.register_forward_hook(lambda *_: calls.append(None))
+    frames = run(tiny_pipe, canvas_of(tiny_pipe, [Length(10)], 1), sampler=sampler, steps=steps)
+    out = tiny_pipe.generate(1, controllers=[Length(10)], sampler=sampler, num_inference_steps=steps)
+    handle.remove()
+    assert int(frames[-1].evaluations) + out.evaluations == len(calls)
+    assert int(frames[-1].evaluations) <= steps
+    if not isinstance(sampler, Commit | Reopen):
+        assert len(frames) == int(frames[-1].evaluations) == steps
 
 
 def test_a_canvas_without_open_positions_costs_nothing(tiny_pipe: Pipeline) -> None:
@@ -106,7 +114,7 @@ def test_a_canvas_without_open_positions_costs_nothing(tiny_pipe: Pipeline) -> N
     full = canvas.pin(torch.ones_like(canvas.decided), torch.full_like(canvas.tokens, 7))
     frames = run(tiny_pipe, full, sampler=Commit())
     assert len(frames) == 1
-    assert frames[0].evaluations == 0
+    assert not frames[0].evaluations.any()
     assert torch.equal(frames[0].tokens, full.tokens)
 
 
@@ -153,7 +161,8 @@ def test_a_reserved_place_stays_open_until_the_text_ends(tiny_pipe: Pipeline, ea
 
 
 SETTINGS = [
-    {"sampler": Reopen(rounds=3, steps=2)},
+    {"sampler": Reopen(rounds=3, steps=1, share=0.4)},
+    {"sampler": Reopen(rounds=1, steps=3, share=0.4, look=0.3)},
     {"sampler": Reopen(rounds=1, steps=3), "early_stop": EarlyStop(1, 0.5)},
     {"sampler": "ddim", "early_stop": EarlyStop(2, 0.9)},
     {"sampler": "dpm++", "steering": "shift"},
@@ -165,11 +174,13 @@ SETTINGS = [
 def test_the_same_seed_writes_the_same_text_in_any_batch(tiny_pipe: Pipeline, options: dict[str, object]) -> None:
     """Batches of 1, 3 and 8 with mixed lengths, with wishes that draw and pin on the way."""
     wishes = [Length(5, 10), Keywords(include=["Aromi", "dear"], exclude=["that serves"], placement="guided")]
-    written = [
-        tiny_pipe.generate(8, controllers=wishes, num_inference_steps=9, seed=5, batch_size=size, **options).texts
-        for size in (1, 3, 8)
-    ]
+    written, paid = [], []
+    for size in (1, 3, 8):
+        out = tiny_pipe.generate(8, controllers=wishes, num_inference_steps=9, seed=5, batch_size=size, **options)
+        written.append(out.texts)
+        paid.append([w.evaluations for w in out])
     assert written[0] == written[1] == written[2]
+    assert paid[0] == paid[1] == paid[2]
     assert len({len(t.split()) for t in written[0]}) > 1
     first = tiny_pipe.generate(3, controllers=wishes, num_inference_steps=9, seed=5, **options).texts
     assert first == written[0][:3]

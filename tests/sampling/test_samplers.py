@@ -173,6 +173,11 @@ def test_reopen_keeps_some_steps_for_the_text_itself() -> None:
     assert not any(s.reopen for s in Reopen(rounds=4, steps=4).plan(7))
 
 
+def test_a_round_must_have_an_evaluation_to_decide_with() -> None:
+    with pytest.raises(ValueError, match="give Reopen more steps"):
+        Reopen(steps=1, look=0.2)
+
+
 @settings(max_examples=40)
 @given(
     surprise=st.lists(st.floats(0, 5), min_size=6, max_size=6, unique=True),

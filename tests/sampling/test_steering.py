@@ -141,7 +141,7 @@ def test_descent_lowers_the_energy_of_the_latent(model: DiffusionLM, z: Tensor, 
 
 
 def test_the_published_descent_steps_by_sign_and_the_other_one_shrinks(model: DiffusionLM, z: Tensor) -> None:
-    """Adagrad built anew moves every coordinate by the rate at every update; kept, its second step is at most rate / sqrt 2 larger."""
+    """Adagrad built anew moves every coordinate by the rate at every update; kept, its n-th step is about rate / sqrt n."""
     t, wish = torch.where(CANVAS.decided, 0.0, 0.5), WordSomewhere(token=6)
     plain = belief(CANVAS, some_logits(), z=z)
 
