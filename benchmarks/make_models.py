@@ -32,7 +32,7 @@ class Recipe:
     name: str
     config: Path
     licence: Path
-    length_steps: int = 3000
+    length_steps: int = 4000
 
 
 RECIPES = {

@@ -33,7 +33,7 @@ class Settings:
     The defaults are the ones that ``benchmarks/samplers.py`` found best on the tuning half.
     """
 
-    sampler: Sampler = field(default_factory=lambda: Reopen(Commit(floor=1.0, top_p=0.98)))
+    sampler: Sampler = field(default_factory=lambda: Reopen(Commit(floor=1.0, top_p=0.97)))
     steering: Steering = field(default_factory=TiltPosterior)
     num_inference_steps: int = 32
     temperature: float = 1.0
@@ -43,7 +43,7 @@ class Settings:
 
 def infill_sampler() -> Sampler:
     """A short gap inside much context: few steps, few risks, one round of second thoughts."""
-    return Reopen(Commit(floor=1.0, top_p=0.9), rounds=1, steps=3)
+    return Reopen(Commit(floor=1.0, top_p=0.94), rounds=1, steps=3)
 
 
 @dataclass(frozen=True)

@@ -104,7 +104,9 @@ def trajectory(  # noqa: PLR0913 - every ability of the loop arrives as a value
         frames = [*frames[-8:], _frame(state, estimate, number, len(plan), spent)]
         yield frames[-1]
     if not spent.any():  # nothing was open from the start
-        yield Frame(0, len(plan), canvas.tokens, canvas.decided, torch.ones_like(state.t), state.t, state.surprise, spent)
+        yield Frame(
+            0, len(plan), canvas.tokens, canvas.decided, torch.ones_like(state.t), state.t, state.surprise, spent
+        )
 
 
 def _estimate(run: _Run, state: State, progress: float) -> Estimate:
