@@ -25,7 +25,7 @@ def refused(result, *parts):
     [
         (["generate", "--include", "pbu"], "near ones: pub"),
         (["generate", "--include", "pub", "--exclude", "pub"], "both included and excluded"),
-        (["generate", "--length", "99"], "at most 30"),
+        (["generate", "--length", "99"], "no more than"),
         (["generate", "--length", "8", "--with", "length=9"], "twice"),
         (
             ["generate", "--length", "2", "--include", "pub", "--include", "river", "--include", "cheap"],
