@@ -1,13 +1,12 @@
 """Compares samplers on the tuning half: fluency against real text of the same lengths, diversity, contradictions, cost.
 
 python benchmarks/samplers.py --model e2e --count 300
-python benchmarks/samplers.py --only commit-32 reopen --count 100
+python benchmarks/samplers.py --only commit reopen --count 100
 """
 
 import argparse
 import json
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,33 +33,25 @@ class Setting:
 
 
 def grid() -> dict[str, Setting]:
-    """The settings that are compared; names say what differs."""
-    named = {
-        "ddim-32": Setting(DDIM()),
-        "ddim-64": Setting(DDIM(), 64),
-        "ddim-64 t0.8": Setting(DDIM(), 64, 0.8),
-        "qsample-32": Setting(QSample()),
-        "dpm++-32": Setting(DPMpp2M()),
-        "commit-16": Setting(Commit(), 16),
-        "commit-32": Setting(Commit()),
-        "commit-32 even": Setting(Commit(even=True)),
-        "commit-32 hold": Setting(Commit(floor=1.0)),
+    """The settings that are compared; names say what differs from the default, ``reopen p0.97``."""
+    hold = {p: Commit(floor=1.0, top_p=p) for p in (0.97, 0.99, 1.0)}
+    return {
+        "reopen p0.97": Setting(Reopen(hold[0.97])),
+        "reopen p0.99": Setting(Reopen(hold[0.99])),
+        "reopen p1": Setting(Reopen(hold[1.0])),
+        "reopen p0.97 t1.1": Setting(Reopen(hold[0.97]), 32, 1.1),
+        "reopen p0.97 random": Setting(Reopen(hold[0.97], random=True)),
+        "reopen p0.97 look 0.5": Setting(Reopen(hold[0.97], look=0.5)),
+        "commit p0.97": Setting(hold[0.97]),
+        "commit p0.97 t0.9": Setting(hold[0.97], 32, 0.9),
+        "commit p0.97 falling": Setting(Commit(top_p=0.97)),
+        "commit p0.97 even": Setting(Commit(floor=1.0, top_p=0.97, even=True)),
+        "commit p0.97 16 steps": Setting(hold[0.97], 16),
+        "ddim 32": Setting(DDIM()),
+        "ddim 64": Setting(DDIM(), 64),
+        "qsample 32": Setting(QSample()),
+        "dpm++ 32": Setting(DPMpp2M()),
     }
-    named |= {f"commit-32 hold spread {s}": Setting(Commit(floor=1.0, spread=s)) for s in (0.25, 0.5, 1.0, 2.0)}
-    named |= {f"commit-32 hold t{t}": Setting(Commit(floor=1.0), 32, t) for t in (0.8, 0.9)}
-    named |= {f"commit-32 hold spread 1 t{t}": Setting(Commit(floor=1.0, spread=1.0), 32, t) for t in (0.8, 0.9)}
-    named |= {f"commit-32 floor {f}": Setting(Commit(floor=f)) for f in (0.5, 0.75)}
-    named |= dict(_reopenings())
-    return named
-
-
-def _reopenings() -> Iterator[tuple[str, Setting]]:
-    for hold in (0.0, 1.0):
-        inner = Commit(floor=hold, spread=1.0 if hold else 0.0)
-        kind = "hold spread 1" if hold else ""
-        yield f"reopen 16+4x4 {kind}".strip(), Setting(Reopen(inner, rounds=4, steps=4, share=0.25))
-        yield f"reopen 24+2x4 {kind}".strip(), Setting(Reopen(inner, rounds=2, steps=4, share=0.25))
-        yield f"reopen 16+4x4 random {kind}".strip(), Setting(Reopen(inner, rounds=4, steps=4, share=0.25, random=True))
 
 
 def measure(bench: Bench, setting: Setting, count: int) -> dict[str, Any]:
@@ -110,9 +101,9 @@ def main() -> None:
             continue
         rows[name] = measure(bench, setting, args.count)
         print(f"{name:34}", "  ".join(f"{k} {v:.3f}" for k, v in rows[name].items()), flush=True)
-    if args.out:
-        write_text(args.out.with_suffix(".json"), json.dumps(rows, indent=1))
-        write_text(args.out.with_suffix(".md"), _table(rows, args.count))
+        if args.out:
+            write_text(args.out.with_suffix(".json"), json.dumps(rows, indent=1))
+            write_text(args.out.with_suffix(".md"), _table(rows, args.count))
 
 
 def _table(rows: dict[str, dict[str, Any]], count: int) -> str:

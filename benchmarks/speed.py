@@ -313,7 +313,7 @@ def _facts(pipe: Pipeline, args: argparse.Namespace) -> dict[str, Any]:
         "machine": f"{_processor()}, {os.cpu_count()} cores, one thread",
         "load before": round(os.getloadavg()[0], 2),
         "torch": torch.__version__,
-        "command": "python benchmarks/speed.py" + (" --quick" if args.quick else ""),
+        "command": f"python benchmarks/speed.py --rounds {args.rounds} --steps {args.steps}" + " --quick" * args.quick,
         "quick": args.quick,
     }
 
