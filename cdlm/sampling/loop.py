@@ -58,7 +58,6 @@ class _Run:
     vocabulary: Vocabulary
     noise: TextNoise
     temperature: float
-    steps: int
 
 
 @torch.no_grad()
@@ -82,7 +81,7 @@ def trajectory(  # noqa: PLR0913 - every ability of the loop arrives as a value
         start: where to begin (editing); by default every open position is pure noise at clock 1.
         noise: the draws, by text and step. temperature: of the token logits.
     """
-    run = _Run(model, sampler, steering, controllers, vocabulary, noise, temperature, steps)
+    run = _Run(model, sampler, steering, controllers, vocabulary, noise, temperature)
     state = start or fresh_state(model, canvas, noise)
     plan = sampler.plan(steps, float(state.t.max()))
     frames: list[Frame] = []
