@@ -20,13 +20,13 @@ import numpy as np
 import torch
 
 from cdlm.config import RunConfig, load_config
+from cdlm.data.records import halve, read_split
 from cdlm.data.words import split_words
 from cdlm.diffusion.configuration import DiffusionLMConfig
 from cdlm.diffusion.model import DiffusionLM
 from cdlm.evaluation.bench import natural
 from cdlm.evaluation.fluency import Teacher
 from cdlm.evaluation.metrics import distinct_n
-from cdlm.evaluation.records import halve, read_split
 from cdlm.evaluation.suite import machine
 from cdlm.evaluation.targets import lines_of_lengths
 from cdlm.files import write_folder, write_json, write_text

@@ -50,6 +50,7 @@ class ModelConfig(Section):
     dropout: float = Field(0.0, ge=0, lt=1)
     attention_dropout: float = Field(0.0, ge=0, lt=1, description="slow on a CPU: a random number per pair of tokens")
     backbone: dict[str, Any] = Field(DEFAULT_BACKBONE, description="any transformers encoder taking inputs_embeds")
+    init_from: str | None = Field(None, description="folder of a model of this very shape whose weights start the run")
     backbone_init_from: str | None = Field(None, description="folder or Hub id whose encoder weights start the run")
 
     @model_validator(mode="after")
@@ -82,6 +83,7 @@ class ClocksConfig(Section):
     prefix: float = Field(0.03, ge=0)
     rising: float = Field(0.05, ge=0)
     independent: float = Field(0.05, ge=0)
+    masked: float = Field(0.2, ge=0)
 
 
 class TrainConfig(Section):
@@ -99,6 +101,9 @@ class TrainConfig(Section):
     ema_decay: float = Field(0.999, ge=0, lt=1)
     self_conditioning: float = Field(0.5, ge=0, le=1, description="share of examples with a previous estimate")
     lag: float = Field(0.15, ge=0, le=1, description="largest clock step to that previous estimate")
+    hints: float = Field(
+        0.3, ge=0, le=1, description="share of examples whose previous estimate is told something, as by a wish"
+    )
     window: float = Field(0.1, ge=0, le=1, description="share of examples that are windows of their text")
     clocks: ClocksConfig = ClocksConfig()
     refit_every: int = Field(100, ge=1, description="steps between fits of the learned clock")

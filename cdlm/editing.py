@@ -11,7 +11,7 @@ from cdlm.control.controller import Controller, WishError
 from cdlm.control.layout import Layout, Vocabulary
 from cdlm.control.rows import Row
 from cdlm.output import Written
-from cdlm.sampling.loop import noised_state, trajectory
+from cdlm.sampling.loop import Frame, noised_state, trajectory
 from cdlm.sampling.randomness import TextNoise
 from cdlm.writing import Settings, Writer
 
@@ -57,11 +57,11 @@ class Edit:
         keys = list(keys)
         self._check_length(controllers, writer.tokenizer)
         if self.strength == 0:
-            return {key: self._finished(self.text, self.ids, writer, controllers, 0.0, 0) for key in keys}
+            return {key: self._finished(self.text, writer, controllers) for key in keys}
         strange = {owner for owner, i in zip(self.owner, self.ids, strict=True) if i == writer.tokenizer.unk_id}
         unknown = torch.tensor([owner in strange for owner in self.owner])  # a word is unknown if a piece of it is
         if bool(unknown.all()):
-            return {key: self._finished(self.text, self.ids, writer, controllers, 0.0, 0) for key in keys}
+            return {key: self._finished(self.text, writer, controllers) for key in keys}
         row = Row(tuple(i if u else -1 for i, u in zip(self.ids, unknown.tolist(), strict=True)), self._begins(), ())
         canvas = writer.canvas([row] * len(keys), controllers)
         typed = torch.tensor([[2, *self.ids, 3]], device=writer.model.device).expand(len(keys), -1)
@@ -85,11 +85,8 @@ class Edit:
             )
         )
         tokens = frames[-1].tokens[:, 1 : 1 + len(self.ids)].tolist()
-        surprise, paid = frames[-1].surprise.mean(1).tolist(), frames[-1].evaluations.tolist()
         return {
-            key: self._finished(
-                self.render(tokens[n], writer.tokenizer), tokens[n], writer, controllers, surprise[n], paid[n]
-            )
+            key: self._finished(self.render(tokens[n], writer.tokenizer), writer, controllers, frames[-1], n)
             for n, key in enumerate(keys)
         }
 
@@ -123,17 +120,14 @@ class Edit:
         return plain if known and (tidy or changed_words != vocabulary.words(tokens)) else text
 
     def _finished(
-        self,
-        text: str,
-        tokens: Sequence[int],
-        writer: Writer,
-        controllers: Sequence[Controller],
-        surprise: float,
-        evaluations: int,
+        self, text: str, writer: Writer, controllers: Sequence[Controller], last: Frame | None = None, place: int = 0
     ) -> Written:
         verdicts = tuple(wish.judge(text, writer.tokenizer) for wish in controllers)
         words = tuple(s.text for s in writer.tokenizer.spans(text))
-        return Written(text, words, verdicts, (), surprise, evaluations)
+        if last is None:
+            return Written(text, words, verdicts, (), 0.0, 0)
+        surprise, spent = float(last.surprise[place].mean()), int(last.evaluations[place])
+        return Written(text, words, verdicts, (), surprise, spent, cost=float(last.cost[place]))
 
 
 def _put(word: str, before: str, after: str) -> str:

@@ -1,7 +1,7 @@
 """What a request returns: texts, and what every wish's judge says of them."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 
 from cdlm.control.controller import Verdict
 
@@ -14,6 +14,7 @@ class Written:
         text: as a person reads it. words: its words; gaps and context alike. verdicts: one per controller.
         fills: the text of every gap of a template. surprise: mean -log p of its tokens when they were decided, in nats.
         evaluations: network calls spent on it, discarded candidates and retries included.
+        cost: the same with heads counted by their size and a backward pass as two forward ones.
     """
 
     text: str
@@ -23,11 +24,18 @@ class Written:
     surprise: float
     evaluations: int
     attempts: int = 1
+    cost: float = 0.0
 
     @property
     def satisfied(self) -> bool:
         """Whether every wish holds."""
         return all(v.satisfied for v in self.verdicts)
+
+
+def charged(kept: Written, spent: Iterable[Written]) -> Written:
+    """``kept`` at the price of all texts that were written for it."""
+    paid = list(spent)
+    return replace(kept, evaluations=sum(w.evaluations for w in paid), cost=sum(w.cost for w in paid))
 
 
 @dataclass(frozen=True)
@@ -60,6 +68,11 @@ class Output:
     def evaluations(self) -> int:
         """Network calls in all, weighted as single texts."""
         return sum(w.evaluations for w in self.written)
+
+    @property
+    def cost(self) -> float:
+        """The same with heads counted by their size and a backward pass as two forward ones."""
+        return sum(w.cost for w in self.written)
 
     def __len__(self) -> int:
         return len(self.written)

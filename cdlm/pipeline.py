@@ -16,12 +16,13 @@ from cdlm.diffusion.model import DiffusionLM
 from cdlm.editing import Edit
 from cdlm.hub import find_model, load_model, place_model, save_model
 from cdlm.lengths import LengthModel
-from cdlm.output import Output, Written
+from cdlm.output import Output, Written, charged
 from cdlm.sampling.loop import EarlyStop, Frame
 from cdlm.sampling.samplers import SAMPLERS, Sampler
 from cdlm.sampling.select import Select, best_first, consensus_first
-from cdlm.sampling.steering import STEERINGS, Steering
+from cdlm.sampling.steering import STEERINGS, Steering, check_paths
 from cdlm.scoring import Score, score_texts
+from cdlm.shelf import HEADS_FOLDER, HeadShelf
 from cdlm.templates import template_wish
 from cdlm.writing import INFILL_STEPS, Settings, Writer, attempt_key, infill_sampler
 
@@ -48,10 +49,17 @@ class Pipeline:
     >>> pipe.generate(2, controllers=[Length(12)], seed=0).texts  # doctest: +SKIP
     """
 
-    def __init__(self, model: DiffusionLM, tokenizer: TextTokenizer, lengths: LengthModel | None = None) -> None:
+    def __init__(
+        self,
+        model: DiffusionLM,
+        tokenizer: TextTokenizer,
+        lengths: LengthModel | None = None,
+        heads: Path | None = None,
+    ) -> None:
         self.model, self.tokenizer = model, tokenizer
         model.train(False)
         self.lengths = lengths or LengthModel.from_counts(model.config.length_counts)
+        self.heads = HeadShelf(model, tokenizer.fingerprint, heads)
         self._writer = Writer(self.model, tokenizer, self._gap_weights)
 
     @classmethod
@@ -67,7 +75,8 @@ class Pipeline:
         folder = find_model(name)
         model = place_model(load_model(folder), device, dtype)
         tokenizer = TextTokenizer.from_pretrained(folder)
-        return cls(model, tokenizer, LengthModel.from_folder(folder, model.config.length_counts))
+        lengths = LengthModel.from_folder(folder, model.config.length_counts)
+        return cls(model, tokenizer, lengths, folder / HEADS_FOLDER)
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write a model folder in one step."""
@@ -108,11 +117,12 @@ class Pipeline:
         """
         _check(count=count, num_candidates=num_candidates, batch_size=batch_size)
         _check_modes(select, on_unsatisfied, seed)
-        _check_wishes(controllers)
+        controllers = self._bound(controllers)
         settings = self._settings(num_inference_steps, sampler, steering, temperature, early_stop, batch_size)
+        check_paths(settings.sampler, settings.steering, controllers)
         groups = self._candidates(range(count), num_candidates, controllers, settings, seed)
         ranked = [_rank(group, select) for group in groups]
-        chosen = [replace(r[0], evaluations=sum(w.evaluations for w in r)) for r in ranked]
+        chosen = [charged(r[0], r) for r in ranked]
         again = partial(self._writer.write, controllers=controllers, settings=settings, seed=seed)
         return Output(tuple(_satisfy(chosen, again, on_unsatisfied)))
 
@@ -164,7 +174,7 @@ class Pipeline:
             WishError: strength outside [0, 1], an empty or too long text, or wishes that change the length.
         """
         _check(count=count)
-        _check_wishes(controllers)
+        controllers = self._bound(controllers)
         edit = Edit.of(text, strength, self.tokenizer, self.model.config.max_length)
         settings = self._settings(
             options.pop("num_inference_steps", None),
@@ -174,6 +184,7 @@ class Pipeline:
             options.pop("early_stop", False),
             options.pop("batch_size", 64),
         )
+        check_paths(settings.sampler, settings.steering, controllers)
         seed, mode = options.pop("seed", 0), options.pop("on_unsatisfied", "return")
         if options:
             raise TypeError(f"edit has no option {sorted(options)[0]!r}")
@@ -189,7 +200,7 @@ class Pipeline:
         self, *, controllers: Sequence[Controller] = (), seed: int = 0, index: int = 0, **options: Any
     ) -> Iterator[TextFrame]:
         """Write one text and yield every step; the last frame's text is what :meth:`generate` gives for that index."""
-        _check_wishes(controllers)
+        controllers = self._bound(controllers)
         settings = self._settings(
             options.pop("num_inference_steps", None),
             options.pop("sampler", None),
@@ -200,13 +211,19 @@ class Pipeline:
         )
         if options:
             raise TypeError(f"stream has no option {sorted(options)[0]!r}")
+        check_paths(settings.sampler, settings.steering, controllers)
         row = self._writer.layout(controllers, index, seed)
         for frame in self._writer.frames([row], [index], controllers, settings, seed):
             yield self._text_frame(frame, row)
 
     def plan(self, controllers: Sequence[Controller]) -> Layout:
         """What the wishes leave open: context, gaps and lengths, before anything is drawn."""
-        return self._writer.plan(controllers, np.random.default_rng(0))
+        return self._writer.plan(self._bound(controllers), np.random.default_rng(0))
+
+    def _bound(self, controllers: Sequence[Controller]) -> list[Controller]:
+        """The wishes with the heads that they need."""
+        _check_wishes(controllers)
+        return [wish.bind(self.heads, self.tokenizer) for wish in controllers]
 
     def _text_frame(self, frame: Frame, row: Any) -> TextFrame:
         tokens = frame.tokens[0, 1:-1].tolist()
@@ -254,9 +271,8 @@ class Pipeline:
 
 
 def _better(old: Written, new: Written, attempts: int) -> Written:
-    spent = old.evaluations + new.evaluations
     kept = max((old, new), key=lambda w: sum(v.score for v in w.verdicts) + w.satisfied)
-    return replace(kept, evaluations=spent, attempts=attempts)
+    return replace(charged(kept, (old, new)), attempts=attempts)
 
 
 def _satisfy(

@@ -1,7 +1,7 @@
 """From wishes to finished texts: layouts are drawn, texts of one length run together, judges look at the result."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import groupby
 
 import numpy as np
@@ -12,13 +12,14 @@ from cdlm.control.controller import Controller, WishError
 from cdlm.control.layout import Layout, Vocabulary, draw_sizes, free_layout
 from cdlm.control.rows import Row, free_row, lay_out, render
 from cdlm.diffusion.model import DiffusionLM
-from cdlm.output import Written
+from cdlm.output import Written, charged
 from cdlm.sampling.loop import EarlyStop, Frame, trajectory
 from cdlm.sampling.randomness import Stream, TextNoise, generator
 from cdlm.sampling.samplers import Commit, Reopen, Sampler
 from cdlm.sampling.steering import Steering, TiltPosterior
 
 _ATTEMPT_BITS = 32
+_PARTICLE = 1 << 12  # candidates of a steering beside those of a request
 INFILL_STEPS = 8
 _LAYOUT_DRAWS = 64
 _RESPELLINGS, _RESPELLING_BITS = 6, 56
@@ -146,18 +147,22 @@ class Writer:
             rows |= {old: self.layout(controllers, new, seed) for new, old in again.items()}
             written = self._write_rows({new: rows[old] for new, old in again.items()}, controllers, settings, seed)
             for new, old in again.items():
-                spent = finished[old].evaluations + written[new].evaluations
-                finished[old] = replace(written[new], evaluations=spent)
+                finished[old] = charged(written[new], (finished[old], written[new]))
         return finished
 
     def _write_rows(
         self, rows: dict[int, Row], controllers: Sequence[Controller], settings: Settings, seed: int
     ) -> dict[int, Written]:
         finished: dict[int, Written] = {}
-        for batch in _batches(rows, settings.batch_size):
-            frames = list(self.frames([rows[k] for k in batch], batch, controllers, settings, seed))
+        for batch in _batches(rows, max(1, settings.batch_size // settings.steering.particles)):
+            count = settings.steering.particles
+            keys = [attempt_key(k, _PARTICLE * n) for k in batch for n in range(count)]
+            frames = list(
+                self.frames([rows[k] for k in batch for _ in range(count)], keys, controllers, settings, seed)
+            )
             for place, key in enumerate(batch):
-                finished[key] = self._finish(rows[key], frames, place, controllers)
+                paid = slice(place * count, (place + 1) * count)
+                finished[key] = self._finish(rows[key], frames[-1], paid, controllers)
         return finished
 
     def before_end(self, tokens: Sequence[int]) -> list[int]:
@@ -169,8 +174,9 @@ class Writer:
     def _padded(self) -> bool:
         return bool(self.model.config.length_mode == "padded")
 
-    def _finish(self, row: Row, frames: Sequence[Frame], place: int, controllers: Sequence[Controller]) -> Written:
-        last = frames[-1]
+    def _finish(self, row: Row, last: Frame, paid: slice, controllers: Sequence[Controller]) -> Written:
+        """The first of the rows that were ``paid`` for a text; after the last step they are all the best one."""
+        place = paid.start
         tokens = self.before_end(last.tokens[place].tolist())
         text, fills = render(row, tokens, self.tokenizer)
         open_ = torch.tensor([i < 0 for i in row.ids[: len(tokens)]], dtype=torch.bool)
@@ -181,7 +187,8 @@ class Writer:
             verdicts=tuple(wish.judge(text, self.tokenizer) for wish in controllers),
             fills=fills,
             surprise=float(surprise.mean()) if len(surprise) else 0.0,
-            evaluations=int(last.evaluations[place]),
+            evaluations=int(last.evaluations[paid].sum()),
+            cost=float(last.cost[paid].sum()),
         )
 
 

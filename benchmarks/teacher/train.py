@@ -12,10 +12,10 @@ from pathlib import Path
 import torch
 
 from cdlm.data.corpus import read_lines
+from cdlm.data.records import halve, read_split
 from cdlm.data.tokenizer import build_tokenizer
 from cdlm.evaluation.fluency import Teacher
 from cdlm.evaluation.intervals import Figure
-from cdlm.evaluation.records import halve, read_split
 from cdlm.evaluation.targets import random_lines
 from cdlm.training.teacher import TeacherRecipe, train_teacher
 

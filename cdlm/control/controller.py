@@ -3,7 +3,8 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -12,11 +13,26 @@ from torch import Tensor
 from cdlm.control.canvas import Canvas
 from cdlm.control.estimate import Estimate
 from cdlm.control.layout import Layout, Vocabulary
-from cdlm.types import Logits, PerSample, Tokens
+from cdlm.types import Clocks, Logits, PerSample, Tokens
+
+if TYPE_CHECKING:
+    from cdlm.control.heads import Head
 
 
 class WishError(ValueError):
     """A wish that cannot be met or understood; raised before any sampling."""
+
+
+@runtime_checkable
+class Shelf(Protocol):
+    """Where a model's heads are found."""
+
+    def find(self, task: str, source: str | Path | None = None) -> "Head":
+        """The head of a task, or the one that ``source`` names.
+
+        Raises:
+            WishError: there is none, or it reads another model.
+        """
 
 
 class Unsatisfied(RuntimeError):
@@ -59,10 +75,12 @@ class Controller(ABC):
 
     Attributes:
         weight: factor on the soft part.
+        reads: what the soft part can be told of: the model's estimate, the latent, or either.
         start, stop: window of the run in which the soft part is active, in fractions of it.
     """
 
     name: ClassVar[str]
+    reads: ClassVar[frozenset[str]] = frozenset({"estimate", "latent"})
     weight: float = field(default=1.0, metadata={"help": "how strongly the soft part pulls"})
     start: float = field(default=0.0, metadata={"help": "share of the run after which the wish is followed"})
     stop: float = field(default=1.0, metadata={"help": "share of the run after which the wish is let go"})
@@ -76,6 +94,14 @@ class Controller(ABC):
     @abstractmethod
     def judge(self, text: str, vocabulary: Vocabulary) -> Verdict:
         """Check a finished text, from the text alone."""
+
+    def bind(self, shelf: Shelf, vocabulary: Vocabulary) -> "Controller":
+        """The same wish with what it needs of the model at hand; called once, before anything else.
+
+        Raises:
+            WishError: the model lacks it, or the wish names something that it does not know.
+        """
+        return self
 
     def plan(self, layout: Layout, vocabulary: Vocabulary, rng: np.random.Generator) -> Layout:
         """The hard part that concerns lengths: narrow how many words the text and its gaps may have.
@@ -100,6 +126,25 @@ class Controller(ABC):
     def pins(self, estimate: Estimate, vocabulary: Vocabulary, uniform: Float[Tensor, " batch"]) -> Pins | None:
         """Positions to decide now because the soft part alone may not get there; ``uniform`` is this step's draw of each text."""
         return None
+
+    def doubt(self, estimate: Estimate, vocabulary: Vocabulary) -> Clocks | None:
+        """How unhappy the wish is with each decided token, in nats; what is doubted most is opened again."""
+        return None
+
+    @property
+    def cost(self) -> float:
+        """What asking the soft part once costs, in evaluations of the denoiser; a backward pass counts as two forward ones."""
+        return 0.0
+
+    @property
+    def soft(self) -> bool:
+        """Whether there is anything to follow besides the hard part."""
+        kind = type(self)
+        return kind.evidence is not Controller.evidence or kind.energy is not Controller.energy
+
+    def strength(self, progress: float) -> float:
+        """Factor on the soft part at this share of the run."""
+        return self.weight
 
     def active(self, progress: float) -> bool:
         """Whether the soft part is followed at this share of the run."""

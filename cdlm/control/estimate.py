@@ -18,6 +18,7 @@ class Estimate:
         x0: expected embedding (or the free vector of a regression head).
         canvas: with the positions decided so far.
         progress: share of the run that is over, 0 at the first step.
+        latent_only: an energy is to read ``z`` and not the belief, which was made from elsewhere.
     """
 
     z: Latent
@@ -26,6 +27,7 @@ class Estimate:
     x0: Latent
     canvas: Canvas
     progress: float
+    latent_only: bool = False
 
     @property
     def probabilities(self) -> Logits:

@@ -1,10 +1,12 @@
 """Corpora: lines of text from files or the Hub, read through ``datasets``."""
 
+import csv
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from glob import glob
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -90,7 +92,33 @@ def _files(source: str) -> list[Path]:
     return [Path(p) for p in sorted(glob(str(path), recursive=True)) if Path(p).is_file()]
 
 
+def read_columns(file: Path) -> dict[str, list[object]]:
+    """Every column of one csv, tsv, jsonl or parquet file; csv and tsv values are the strings that stand there.
+
+    Raises:
+        CorpusError: see :func:`load_corpus`; or the file has no columns, or two of one name.
+    """
+    import datasets  # noqa: PLC0415
+
+    loader = _loader(file)
+    if loader == "text":
+        raise CorpusError(f"{file} has no columns; give a csv, tsv, jsonl or parquet file")
+    # Left to infer, pandas reads 01 as 1, and 1 as 1.0 as soon as one row has nothing there.
+    features = (
+        datasets.Features({name: datasets.Value("string") for name in _header(file)}) if loader == "csv" else None
+    )
+    table = _load(loader, file, features)
+    return {name: _named(table.features[name], list(table[name])) for name in table.column_names}
+
+
 def _read_file(file: Path, text_column: str) -> list[str]:
+    loader = _loader(file)
+    if loader == "text":  # datasets would split on exotic line separators inside a line
+        return _decode(file).split("\n")
+    return _column(_load(loader, file), text_column, str(file))
+
+
+def _loader(file: Path) -> str:
     if file.stat().st_size == 0:
         raise CorpusError(f"{file} is empty")
     with file.open("rb") as handle:
@@ -100,31 +128,50 @@ def _read_file(file: Path, text_column: str) -> list[str]:
     loader = _LOADERS.get(file.suffix.lower())
     if loader is None:
         raise CorpusError(f"{file}: unknown ending {file.suffix!r}; known: {', '.join(_LOADERS)}")
-    return _load(loader, file, text_column)
+    return loader
 
 
-def _load(loader: str, file: Path, text_column: str) -> list[str]:
+def _load(loader: str, file: Path, features: Any = None) -> Any:
     import datasets  # noqa: PLC0415 - seconds to import, and only this module owns it
 
-    if loader == "text":  # datasets would split on exotic line separators inside a line
-        return _decode(file).split("\n")
-    options = {"sep": "\t"} if file.suffix.lower() == ".tsv" else {}
+    build = {"csv": datasets.Dataset.from_csv, "json": datasets.Dataset.from_json}
+    build["parquet"] = datasets.Dataset.from_parquet
+    options: dict[str, Any] = {"sep": "\t"} if file.suffix.lower() == ".tsv" else {}
+    if features is not None:
+        options |= {"features": features, "keep_default_na": False}
     shown = not datasets.are_progress_bars_disabled()
     datasets.disable_progress_bars()
     try:
-        table = datasets.Dataset.from_csv(str(file), **options) if loader == "csv" else _table(loader, file)
+        return build[loader](str(file), **options)
     except (datasets.exceptions.DatasetGenerationError, ValueError, OSError) as error:
         raise CorpusError(f"{file} cannot be read as {loader}: {error.__cause__ or error}") from None
     finally:
         if shown:
             datasets.enable_progress_bars()
-    return _column(table, text_column, str(file))
 
 
-def _table(loader: str, file: Path) -> object:
-    import datasets  # noqa: PLC0415
+def _header(file: Path) -> list[str]:
+    """The names on the first line of a csv or tsv file."""
+    mark = "\t" if file.suffix.lower() == ".tsv" else ","
+    rows = csv.reader(_decode(file).splitlines(keepends=True), delimiter=mark)
+    try:
+        names, first = next(rows, []), next(rows, [])
+    except csv.Error as error:
+        raise CorpusError(f"{file} cannot be read as csv: {error}; is a double quote left open?") from None
+    if len(set(names)) < len(names):
+        raise CorpusError(f"{file} names two columns alike on its first line: {', '.join(names)}")
+    if len(first) > len(names):  # pandas would take the first of them for row names
+        fix = f"put values that hold {mark!r} in double quotes"
+        raise CorpusError(f"{file} names {len(names)} columns, its next line holds {len(first)} values; {fix}")
+    return names
 
-    return datasets.Dataset.from_json(str(file)) if loader == "json" else datasets.Dataset.from_parquet(str(file))
+
+def _named(feature: Any, values: list[object]) -> list[object]:
+    """Numbers that the file itself has names for (``ClassLabel``) become those names; -1 is its mark for none."""
+    names = getattr(feature, "names", None)
+    if names is None:
+        return values
+    return [names[v] if isinstance(v, int) and 0 <= v < len(names) else None for v in values]
 
 
 def _decode(file: Path) -> str:

@@ -21,7 +21,8 @@ class NoisedBatch:
 
     ``tokens``; ``t`` clocks; ``eps`` the noise; ``eps_previous`` the further noise of the previous estimate; ``lag`` how much
     higher the clocks of the previous estimate were, negative for an example without one; ``uniform`` which examples have one
-    clock throughout; ``mask`` False on batch padding; ``left``, ``right``, ``segment`` as in the model.
+    clock throughout; ``hinted``, ``planes``: of which words the previous estimate is told on which side of which planes
+    they lie; ``mask`` False on batch padding; ``left``, ``right``, ``segment`` as in the model.
     """
 
     tokens: Tokens
@@ -32,6 +33,8 @@ class NoisedBatch:
     uniform: Bool[Tensor, " batch"]
     left: Int[Tensor, "batch length"]
     right: Int[Tensor, "batch length"]
+    hinted: Mask
+    planes: Float[Tensor, "batch planes dim"]
     mask: Mask | None = None
     segment: Int[Tensor, "batch length"] | None = None
 
@@ -78,12 +81,26 @@ def previous_estimate(model: DiffusionLM, batch: NoisedBatch, z: Latent) -> Late
     rows = batch.rows(chosen)
     s = torch.where(rows.t > 0, (rows.t + rows.lag[:, None]).clamp(max=1.0), 0.0)
     with torch.no_grad():
-        first = model(
-            noised_further(model, z[chosen].detach(), rows.t, s, rows.eps_previous), s, None, **rows.features
-        ).x0
+        noisier = noised_further(model, z[chosen].detach(), rows.t, s, rows.eps_previous)
+        first = _hinted(model, model(noisier, s, None, **rows.features), rows)
     previous = torch.zeros_like(z)
     previous[chosen] = first.to(previous.dtype)
     return previous
+
+
+def _hinted(model: DiffusionLM, first: Denoised, batch: NoisedBatch) -> Latent:
+    """The estimate once it is told on which side of some random planes a word's embedding lies.
+
+    A wish tilts the belief about some positions, and self-conditioning carries it to all others at the next step. Random
+    half-spaces stand for any wish, so the network learns to make use of what it is told about words nobody has decided yet.
+    """
+    if not batch.hinted.any():
+        return first.x0
+    powers = 2 ** torch.arange(batch.planes.shape[1], device=batch.planes.device)
+    sides = (((model.embedding.table() @ batch.planes.transpose(1, 2)) > 0).long() * powers).sum(-1)  # batch, vocab
+    own = sides.gather(1, batch.tokens)
+    ruled_out = batch.hinted[..., None] & (sides[:, None] != own[..., None])
+    return model.embedding.expected(first.logits.masked_fill(ruled_out, -torch.inf))
 
 
 def noised_further(model: DiffusionLM, z: Latent, t: Clocks, s: Clocks, eps: Latent) -> Latent:
@@ -94,7 +111,8 @@ def noised_further(model: DiffusionLM, z: Latent, t: Clocks, s: Clocks, eps: Lat
     return ratio[..., None] * z + added[..., None] * eps
 
 
-def _denoise(model: DiffusionLM, batch: NoisedBatch, x0: Latent) -> tuple[Latent, Denoised]:
+def denoise(model: DiffusionLM, batch: NoisedBatch, x0: Latent) -> tuple[Latent, Denoised]:
+    """Noise clean latents as the batch says and evaluate the network, self-conditioned where drawn."""
     z = model.diffuse(x0, batch.t, batch.eps)
     return z, model(z, batch.t, previous_estimate(model, batch, z), **batch.features)
 
@@ -106,7 +124,7 @@ def _nll(out: Denoised, tokens: Tokens) -> Clocks:
 
 def cross_entropy(model: DiffusionLM, batch: NoisedBatch) -> Loss:
     """Cross-entropy against the clean token at every noised position (CDCD, Dieleman et al. 2022, equation 6)."""
-    _, out = _denoise(model, batch, model.embed(batch.tokens))
+    _, out = denoise(model, batch, model.embed(batch.tokens))
     nll = _nll(out, batch.tokens)
     total = (nll * batch.counted).sum()
     return Loss(total, batch.counted.sum(), {"cross_entropy": total.detach()}, nll.detach())
@@ -124,7 +142,7 @@ def diffusion_lm(model: DiffusionLM, batch: NoisedBatch) -> Loss:
     if model.config.head != "regression":
         raise ValueError("objective diffusion_lm needs head: regression")
     x_start = model.embed(batch.tokens)
-    _, out = _denoise(model, batch, x_start)
+    _, out = denoise(model, batch, x_start)
     squared = (out.x0 - x_start).pow(2).mean(-1)
     prior = (model.noise(torch.ones_like(batch.t)).alpha[..., None] * x_start).pow(2).mean(-1)
     first = model.noise(torch.full_like(batch.t, 1 / 2000)).sigma[..., None]

@@ -6,12 +6,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from cdlm.data.records import Halves, halve, read_split
 from cdlm.data.words import join_words, split_words
 from cdlm.evaluation.contradictions import ValueLexicon
 from cdlm.evaluation.fluency import Teacher
 from cdlm.evaluation.intervals import Figure
 from cdlm.evaluation.metrics import TrainingIndex
-from cdlm.evaluation.records import Halves, halve, read_split
 from cdlm.output import Output
 from cdlm.pipeline import Pipeline
 
@@ -106,5 +106,5 @@ def words(texts: Sequence[str]) -> list[Words]:
 
 
 def cost(output: Output) -> float:
-    """Network calls per text."""
-    return output.evaluations / max(1, len(output))
+    """Cost per text in denoiser evaluations, heads by their size, a backward pass as two."""
+    return output.cost / max(1, len(output))

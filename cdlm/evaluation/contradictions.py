@@ -14,7 +14,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from cdlm.evaluation.records import Record, field_values
+from cdlm.data.records import Record, field_values
 
 FIELDS = ("name", "food", "area", "priceRange", "customerrating", "familyFriendly")
 

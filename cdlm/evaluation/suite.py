@@ -8,6 +8,7 @@ from time import time
 from typing import Any
 
 from cdlm.evaluation.bench import Bench, Progress, Row
+from cdlm.evaluation.control_tasks import attribute, composition, length, part_of_speech, spans, tree
 from cdlm.evaluation.exactness import diversity_of_requests, editing, exactness, scoring, selection
 from cdlm.evaluation.fluency import Teacher
 from cdlm.evaluation.tasks import infilling, keywords, unconstrained
@@ -24,7 +25,21 @@ TASKS: dict[str, Task] = {
     "edit": editing,
     "score": scoring,
     "selection": selection,
+    "length": length,
+    "attribute": attribute,
+    "pos": part_of_speech,
+    "spans": spans,
+    "tree": tree,
+    "composition": composition,
 }
+HEADS: dict[str, set[str]] = {
+    "attribute": {"attribute"},
+    "pos": {"pos"},
+    "spans": {"spans", "pos"},
+    "tree": {"dependencies", "pos"},
+    "composition": {"attribute", "pos"},
+}
+"""The heads that a task needs."""
 SIZES: dict[str, dict[str, int]] = {
     "quick": {
         "unconstrained": 100,
@@ -36,6 +51,7 @@ SIZES: dict[str, dict[str, int]] = {
         "edit": 15,
         "score": 30,
         "select": 4,
+        "control": 40,
     },
     "standard": {
         "unconstrained": 500,
@@ -47,6 +63,7 @@ SIZES: dict[str, dict[str, int]] = {
         "edit": 60,
         "score": 200,
         "select": 20,
+        "control": 500,
     },
 }
 
@@ -69,15 +86,19 @@ def run_suite(  # noqa: PLR0913 - every part of a run can be named
     Args:
         corpus: folder with train/valid texts and records. teacher: folder of the causal LM. half: ``tune`` while choosing.
         options: sampling options under test, as in ``Pipeline.generate``. out: folder of the report.
+        tasks: those to run; if none are named, all but those for which the model brings no head.
 
     Raises:
         ValueError: unknown suite or task. FileNotFoundError: corpus or teacher is missing.
     """
-    chosen = list(tasks or TASKS)
-    unknown = [t for t in chosen if t not in TASKS]
+    unknown = [t for t in tasks or () if t not in TASKS]
     if suite not in SIZES or unknown:
         raise ValueError(f"unknown {unknown or suite!r}; suites: {', '.join(SIZES)}; tasks: {', '.join(TASKS)}")
     pipe = Pipeline.from_pretrained(model)
+    chosen = list(tasks or [t for t in TASKS if HEADS.get(t, set()) <= set(pipe.heads.tasks)])
+    facts = {"model": str(model), "suite": suite, "seed": seed, "half": half}
+    if not tasks and len(chosen) < len(TASKS):
+        facts["left out, as the model has no head for them"] = " ".join(t for t in TASKS if t not in chosen)
     bench = Bench(
         pipe, Teacher.from_pretrained(teacher), Path(corpus), SIZES[suite], seed, half, dict(options or {}), progress
     )
@@ -86,11 +107,7 @@ def run_suite(  # noqa: PLR0913 - every part of a run can be named
     for name in chosen:
         rows += TASKS[name](bench)
         if out is not None:
-            write_report(
-                Path(out),
-                rows,
-                {"model": str(model), "suite": suite, "seed": seed, "half": half, "seconds": round(time() - started)},
-            )
+            write_report(Path(out), rows, {**facts, "seconds": round(time() - started)})
     return rows
 
 

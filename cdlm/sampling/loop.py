@@ -16,7 +16,7 @@ from cdlm.sampling.randomness import Stream, TextNoise
 from cdlm.sampling.samplers import Sampler, Step
 from cdlm.sampling.state import State
 from cdlm.sampling.steering import Steering
-from cdlm.types import Clocks, Latent, Logits, Mask, Tokens
+from cdlm.types import Clocks, Latent, Logits, Mask, PerSample, Tokens
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,7 @@ class Frame:
         step, steps: how far the run is. tokens: the decided tokens, the likeliest elsewhere. decided: which are which.
         certainty: probability of the shown token. t: clocks after the step.
         surprise: -log p of a decided token when it was decided. evaluations: network calls that each text has needed so far.
+        cost: the same with everything that steers counted by its size, a backward pass as two.
     """
 
     step: int
@@ -37,6 +38,7 @@ class Frame:
     t: Clocks
     surprise: Clocks
     evaluations: Int[Tensor, " batch"]
+    cost: PerSample
 
 
 @dataclass(frozen=True)
@@ -86,25 +88,28 @@ def trajectory(  # noqa: PLR0913 - every ability of the loop arrives as a value
     plan = sampler.plan(steps, float(state.t.max()))
     frames: list[Frame] = []
     spent = torch.zeros_like(canvas.tokens[:, 0])
+    cost, energy = torch.zeros_like(state.t[:, 0]), torch.zeros_like(state.t[:, 0])
     for number, step in enumerate(plan):
         if step.reopen:
-            state, frames = _reopen(model, state, step, sampler, noise, number), []
-            spent = spent + step.looks
+            state, frames = _reopen(run, state, step, number, len(plan)), []
+            spent, cost = spent + step.looks, cost + step.looks + sum(w.cost for w in controllers)
         if not state.open.any():
             continue  # nothing to ask the network before the next re-opening
         spent = spent + state.open.any(1)
         estimate = _estimate(run, state, number / len(plan))
+        cost = cost + state.open.any(1) * steering.cost([w for w in controllers if w.active(estimate.progress)])
         remaining = _remaining(plan, number)
         where, tokens = sampler.decide(state, estimate, step, remaining, noise, number)
         finished = _finished(early_stop, frames, state)[:, None]
         where, tokens = where | (state.open & finished), torch.where(finished, estimate.logits.argmax(-1), tokens)
         where, tokens, pinned = _pinned(run, where, tokens, finished | (remaining == 1), state, estimate, number)
         state = _decided(run, _moved(run, state, estimate, step, number), state, estimate, where, tokens, pinned)
-        frames = [*frames[-8:], _frame(state, estimate, number, len(plan), spent)]
+        state, energy = _survivors(run, state, estimate, energy, number, remaining)
+        frames = [*frames[-8:], _frame(state, estimate, number, len(plan), spent, cost)]
         yield frames[-1]
     if not spent.any():  # nothing was open from the start
         yield Frame(
-            0, len(plan), canvas.tokens, canvas.decided, torch.ones_like(state.t), state.t, state.surprise, spent
+            0, len(plan), canvas.tokens, canvas.decided, torch.ones_like(state.t), state.t, state.surprise, spent, cost
         )
 
 
@@ -193,21 +198,43 @@ def _decided(  # noqa: PLR0913, PLR0917 - the state before and after the move, a
     return replace(decided, fixed=decided.fixed | (pinned & state.open))
 
 
-def _reopen(model: DiffusionLM, state: State, step: Step, sampler: Sampler, noise: TextNoise, number: int) -> State:
-    """Open the share of positions that the sampler doubts most."""
-    doubt = sampler.doubt(model, state, noise, number).masked_fill(state.fixed, -torch.inf)
+def _survivors(
+    run: _Run, state: State, estimate: Estimate, energy: PerSample, number: int, remaining: int
+) -> tuple[State, PerSample]:
+    """Candidates that go on, where the steering writes several of a text."""
+    found = run.steering.survivors(estimate, run.controllers, run.vocabulary, energy, run.noise, number, remaining)
+    return (state, energy) if found is None else (state.rows(found[0]), found[1])
+
+
+def _reopen(run: _Run, state: State, step: Step, number: int, steps: int) -> State:
+    """Open the share of positions that the sampler and the wishes doubt most."""
+    doubt = run.sampler.doubt(run.model, state, run.noise, number) + _unhappiness(run, state, number / steps)
+    doubt = doubt.masked_fill(state.fixed, -torch.inf)
     count = ((~state.fixed).sum(1) * step.reopen).ceil().long()
     chosen = doubt.argsort(dim=1, descending=True, stable=True).argsort(dim=1) < count[:, None]
-    eps = noise.normal(number, Stream.RESTART, *state.z.shape[1:])
-    noised = model.diffuse(model.embed(state.canvas.tokens), torch.full_like(state.t, step.t), eps)
+    eps = run.noise.normal(number, Stream.RESTART, *state.z.shape[1:])
+    noised = run.model.diffuse(run.model.embed(state.canvas.tokens), torch.full_like(state.t, step.t), eps)
     return state.reopen(chosen, noised, step.t)
 
 
-def _frame(state: State, estimate: Estimate, number: int, steps: int, spent: Tensor) -> Frame:
+def _unhappiness(run: _Run, state: State, progress: float) -> Clocks:
+    """What the wishes have against each token of the finished text."""
+    total = torch.zeros_like(state.surprise)
+    known = torch.zeros_like(state.canvas.allowed, dtype=torch.float32).masked_fill(
+        ~torch.nn.functional.one_hot(state.canvas.tokens, state.canvas.allowed.shape[-1]).bool(), -torch.inf
+    )
+    finished = Estimate(state.z, state.t, known, run.model.embed(state.canvas.tokens), state.canvas, progress)
+    for wish in run.controllers:
+        doubt = wish.doubt(finished, run.vocabulary) if wish.active(progress) else None
+        total = total if doubt is None else total + wish.strength(progress) * doubt
+    return total
+
+
+def _frame(state: State, estimate: Estimate, number: int, steps: int, spent: Tensor, cost: Tensor) -> Frame:
     probabilities = estimate.probabilities
     shown = torch.where(state.canvas.decided, state.canvas.tokens, probabilities.argmax(-1))
     certainty = probabilities.gather(-1, shown[..., None]).squeeze(-1)
-    return Frame(number + 1, steps, shown, state.canvas.decided, certainty, state.t, state.surprise, spent)
+    return Frame(number + 1, steps, shown, state.canvas.decided, certainty, state.t, state.surprise, spent, cost)
 
 
 __all__ = ["EarlyStop", "Frame", "fresh_state", "noised_state", "trajectory"]

@@ -21,6 +21,7 @@ class Stream(IntEnum):
     SCORE = 5
     WISH = 6
     RESTART = 7
+    PARTICLE = 8
 
 
 def generator(seed: int, index: int, step: int, stream: Stream) -> np.random.Generator:

@@ -36,6 +36,11 @@ def even_steps(steps: int, start: float = 1.0) -> list[Step]:
 class Sampler(ABC):
     """Moves open positions towards clock 0; whatever is open at the end is rounded by :meth:`decide`."""
 
+    @property
+    def informs(self) -> bool:
+        """Whether open latents come to know anything on the way, so that moving them has an effect."""
+        return True
+
     def plan(self, steps: int, start: float = 1.0) -> list[Step]:
         """Where the evaluations are placed; exactly ``steps`` of them."""
         return even_steps(steps, start)
@@ -133,6 +138,10 @@ class Commit(Sampler):
     even: bool = False
     top_p: float = 1.0
 
+    @property
+    def informs(self) -> bool:
+        return self.floor < 1
+
     def plan(self, steps: int, start: float = 1.0) -> list[Step]:
         return [
             replace(s, t=max(s.t, min(start, self.floor)), t_next=max(s.t_next, self.floor))
@@ -189,6 +198,10 @@ class Reopen(Sampler):
     def __post_init__(self) -> None:
         if self.steps <= self.looks:
             raise ValueError(f"a round of {self.steps} evaluations leaves none to decide with; give Reopen more steps")
+
+    @property
+    def informs(self) -> bool:
+        return self.sampler.informs
 
     @property
     def looks(self) -> int:

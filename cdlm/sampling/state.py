@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 import torch
+from torch import Tensor
 
 from cdlm.control.canvas import Canvas
 from cdlm.types import Clocks, Latent, Mask, Tokens
@@ -47,6 +48,13 @@ class State:
             surprise=torch.where(where, surprise, self.surprise),
             previous=None if self.previous is None else torch.where(where[..., None], embedded, self.previous),
         )
+
+    def rows(self, chosen: Tensor) -> "State":
+        """The chosen texts, each as often as it is named."""
+        history = self.history and (self.history[0][chosen], self.history[1][chosen])
+        previous = None if self.previous is None else self.previous[chosen]
+        z, t = self.z[chosen], self.t[chosen]
+        return State(z, t, self.canvas.rows(chosen), self.fixed[chosen], self.surprise[chosen], previous, history)
 
     def reopen(self, where: Mask, z: Latent, t: float) -> "State":
         """Open positions again at clock ``t`` with latents ``z`` and no memory of their estimate; fixed positions stay."""

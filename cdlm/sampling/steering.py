@@ -7,17 +7,48 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from cdlm.control.controller import Controller
+from cdlm.control.controller import Controller, WishError
 from cdlm.control.estimate import Estimate
 from cdlm.control.layout import Vocabulary
 from cdlm.diffusion.model import DiffusionLM
+from cdlm.sampling.randomness import TextNoise
+from cdlm.sampling.samplers import Sampler
 from cdlm.types import Clocks, Latent, Logits, PerSample
 
 Evaluate = Callable[[Latent], Estimate]
+STEEPEST = 10.0
+_LEAST = 1e-12
 
 
 class Steering(ABC):
-    """Two declared no-op hooks; a steering overrides the ones it needs."""
+    """Three declared no-op hooks; a steering overrides the ones it needs."""
+
+    @property
+    def moves(self) -> frozenset[str]:
+        """What it changes: the estimate, the latent, or both."""
+        return frozenset()
+
+    @property
+    def particles(self) -> int:
+        """Candidates that are written of every text, side by side in the batch."""
+        return 1
+
+    def survivors(  # noqa: PLR0913, PLR0917 - where the run stands
+        self,
+        estimate: Estimate,
+        wishes: Sequence[Controller],
+        vocabulary: Vocabulary,
+        before: PerSample,
+        noise: TextNoise,
+        number: int,
+        remaining: int,
+    ) -> tuple[Tensor, PerSample] | None:
+        """Rows of the batch to go on from and their energies, given those of the last time; None: all go on."""
+        return None
+
+    def cost(self, wishes: Sequence[Controller]) -> float:
+        """Denoiser evaluations that one step takes; a backward pass counts as two, a head by its size."""
+        return 1 + sum(w.cost for w in wishes)
 
     def estimate(
         self, model: DiffusionLM, evaluate: Evaluate, z: Latent, wishes: Sequence[Controller], vocabulary: Vocabulary
@@ -39,9 +70,30 @@ class Steering(ABC):
         return proposal
 
 
+def check_paths(sampler: Sampler, steering: Steering, wishes: Sequence[Controller]) -> None:
+    """Refuse a steering that could not reach a wish.
+
+    Raises:
+        WishError: names the pair and what to use instead.
+    """
+    for wish in wishes:
+        if not wish.soft or not wish.weight:
+            continue
+        kind = type(steering).__name__
+        if not wish.reads & steering.moves:
+            raise WishError(f"{kind} cannot serve {wish.name}, which does not read what it moves; use steering=tilt")
+        if steering.moves != {"estimate"} and not sampler.informs:
+            raise WishError(
+                f"{kind} cannot serve {wish.name} here: {type(sampler).__name__} keeps open positions at pure noise, so "
+                "moving latents has no effect; use steering=tilt, or a sampler that lets the noise fall, such as ddim"
+            )
+
+
 def total_evidence(estimate: Estimate, wishes: Sequence[Controller], vocabulary: Vocabulary) -> Logits | None:
     """Weighted sum of the active wishes' log-evidence."""
-    parts = [(w.weight, w.evidence(estimate, vocabulary)) for w in wishes if w.active(estimate.progress)]
+    parts = [
+        (w.strength(estimate.progress), w.evidence(estimate, vocabulary)) for w in wishes if w.active(estimate.progress)
+    ]
     found = [weight * part for weight, part in parts if part is not None]
     return torch.stack(found).sum(0) if found else None
 
@@ -51,7 +103,7 @@ def total_energy(
 ) -> PerSample | None:
     """Weighted energies of the active wishes; a factorised wish counts as -sum_i log E_p[exp(evidence)]."""
     active = [w for w in wishes if w.active(estimate.progress)]
-    parts = [(w.weight, w.energy(estimate, vocabulary)) for w in active]
+    parts = [(w.strength(estimate.progress), w.energy(estimate, vocabulary)) for w in active]
     found = [weight * part for weight, part in parts if part is not None]
     with torch.no_grad():  # log P(wish | token) is a constant of the belief it weighs
         evidence = total_evidence(estimate, wishes, vocabulary) if with_evidence else None
@@ -69,6 +121,10 @@ class TiltPosterior(Steering):
     No backward pass through the denoiser. For a wish that factorises over positions this is near the exact posterior.
     """
 
+    @property
+    def moves(self) -> frozenset[str]:
+        return frozenset({"estimate"})
+
     def estimate(
         self, model: DiffusionLM, evaluate: Evaluate, z: Latent, wishes: Sequence[Controller], vocabulary: Vocabulary
     ) -> Estimate:
@@ -76,27 +132,43 @@ class TiltPosterior(Steering):
             estimate = evaluate(z)
             evidence = total_evidence(estimate, wishes, vocabulary)
         if evidence is not None:
-            logits = estimate.logits + evidence
-            estimate = estimate.with_logits(logits, model.embedding.expected(logits))
+            estimate = tilted(model, estimate, evidence)
         return self._follow(model, estimate, wishes, vocabulary)
 
     @staticmethod
     def _follow(
         model: DiffusionLM, estimate: Estimate, wishes: Sequence[Controller], vocabulary: Vocabulary
     ) -> Estimate:
-        if not any(type(w).energy is not Controller.energy for w in wishes):
-            return estimate
-        with torch.enable_grad():
-            logits = estimate.logits.detach().requires_grad_()
-            moved = estimate.with_logits(logits, model.embedding.expected(logits))
-            energy = total_energy(moved, wishes, vocabulary, with_evidence=False)
-            if energy is None or not energy.requires_grad:
-                return estimate
-            (gradient,) = torch.autograd.grad(energy.sum(), logits)
-        # dE/dlogit_w = p_w (e_w - mean e): divided by p_w it is the change of log-evidence of that token, bounded.
-        slope = gradient / estimate.probabilities.clamp(min=1e-3)
-        tilted = estimate.logits - slope.clamp(-10, 10)
-        return estimate.with_logits(tilted, model.embedding.expected(tilted))
+        slopes = [energy_slope(model, estimate, w, vocabulary) for w in soft(wishes) if w.active(estimate.progress)]
+        found = [slope for slope in slopes if slope is not None]
+        return tilted(model, estimate, torch.stack(found).sum(0)) if found else estimate
+
+
+def soft(wishes: Sequence[Controller]) -> list[Controller]:
+    """Wishes that have an energy."""
+    return [w for w in wishes if type(w).energy is not Controller.energy]
+
+
+def tilted(model: DiffusionLM, estimate: Estimate, evidence: Logits) -> Estimate:
+    """The belief after log-evidence."""
+    logits = estimate.logits + evidence
+    return estimate.with_logits(logits, model.embedding.expected(logits))
+
+
+def energy_slope(model: DiffusionLM, estimate: Estimate, wish: Controller, vocabulary: Vocabulary) -> Logits | None:
+    """First-order log-evidence of every token: minus the change of the wish's energy per probability moved to it.
+
+    Bounded for each wish by itself, so that none drowns the others however steep its network is.
+    """
+    with torch.enable_grad():
+        belief = estimate.probabilities.clamp(min=_LEAST).requires_grad_()
+        logits = belief.log()
+        energy = wish.energy(estimate.with_logits(logits, model.embedding.expected(logits)), vocabulary)
+        if energy is None or not energy.requires_grad:
+            return None
+        (gradient,) = torch.autograd.grad(energy.sum(), belief)
+    slope = gradient.clamp(-STEEPEST, STEEPEST).masked_fill(estimate.canvas.decided[..., None], 0.0)
+    return -wish.strength(estimate.progress) * slope
 
 
 @dataclass(frozen=True)
@@ -108,6 +180,13 @@ class ShiftEstimate(Steering):
     """
 
     scale: float = 1.0
+
+    @property
+    def moves(self) -> frozenset[str]:
+        return frozenset({"estimate", "latent"})
+
+    def cost(self, wishes: Sequence[Controller]) -> float:
+        return super().cost(wishes) + 2 * any(w.soft for w in wishes)
 
     def estimate(
         self, model: DiffusionLM, evaluate: Evaluate, z: Latent, wishes: Sequence[Controller], vocabulary: Vocabulary
@@ -146,6 +225,13 @@ class DescendLatent(Steering):
     fluency: float = 0.01
     sign: bool = True
 
+    @property
+    def moves(self) -> frozenset[str]:
+        return frozenset({"latent"})
+
+    def cost(self, wishes: Sequence[Controller]) -> float:
+        return 1 + self.updates * sum(w.cost for w in wishes)
+
     def latent(
         self,
         model: DiffusionLM,
@@ -180,7 +266,9 @@ class DescendLatent(Steering):
         with torch.enable_grad():
             latent = z.detach().requires_grad_()
             logits = model.likelihood(latent, noise).masked_fill(torch.isinf(estimate.logits), -torch.inf)
-            seen = replace(estimate, z=latent, t=t, logits=logits, x0=model.embedding.expected(logits))
+            seen = replace(
+                estimate, z=latent, t=t, logits=logits, x0=model.embedding.expected(logits), latent_only=True
+            )
             energy = total_energy(seen, wishes, vocabulary, with_evidence=True)
             if energy is None or not energy.requires_grad:
                 return None

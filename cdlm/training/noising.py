@@ -15,6 +15,7 @@ from cdlm.diffusion.objective import NoisedBatch
 
 PAD, START, END = 0, 2, 3
 _LOWEST_CLOCK = 1e-4
+PLANES = 8
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class ClockMixture:
 
     uniform: one clock throughout. scattered: a uniform share of random positions is clean. gap: everything but one span is
     clean. prefix: a clean prefix. rising: clocks rise from left to right. independent: every position its own clock.
+    masked: as scattered, the rest pure noise, as a sampler leaves it that only commits.
     """
 
     uniform: float = 0.45
@@ -31,6 +33,7 @@ class ClockMixture:
     prefix: float = 0.03
     rising: float = 0.05
     independent: float = 0.05
+    masked: float = 0.2
 
     def draw(self, length: int, rng: np.random.Generator) -> tuple[str, np.ndarray]:
         """A kind and its clocks in (0, 1], 0 where the position is shown clean; at least one position is noised."""
@@ -46,6 +49,9 @@ class ClockMixture:
         noised = rng.random(len(t)) < rng.random()
         noised[rng.integers(len(t))] = True
         return np.where(noised, t, 0.0)
+
+    def _masked(self, t: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        return np.where(self._scattered(t, rng) > 0, 1.0, 0.0)
 
     def _gap(self, t: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         size = min(len(t), int(rng.integers(1, 13)))
@@ -73,6 +79,7 @@ class Noising:
         clocks: the mixture. self_conditioning: share of examples with a previous estimate.
         lag: largest clock step between the previous estimate and this one (few-step sampling has large ones).
         window: share of examples that are windows which may lack START or END.
+        hints: share of examples whose previous estimate knows something about some of the words, as a wish would tell it.
         padded: the paper's mode: PAD up to max_length, generated like any token, with no known right boundary.
         seed: base of every draw.
     """
@@ -83,6 +90,7 @@ class Noising:
     self_conditioning: float = 0.5
     lag: float = 0.15
     window: float = 0.1
+    hints: float = 0.0
     padded: bool = False
     seed: int = 0
 
@@ -102,7 +110,15 @@ class Noising:
             "eps_previous": rng.standard_normal(shape, dtype=np.float32),
             "lag": np.float32(self._draw_lag(rng)),
             "uniform": np.bool_(kind == "uniform"),
+            **self._draw_hints(len(tokens), rng),
         }
+
+    def _draw_hints(self, length: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        """Random planes through the embedding space, zero where unused, and the words of which the side is told."""
+        planes = rng.standard_normal((PLANES, self.dim), dtype=np.float32)
+        planes[int(rng.integers(1, PLANES + 1)) :] = 0.0
+        told = rng.random(length) < rng.random()
+        return {"planes": planes, "hinted": told & (rng.random() < self.hints)}
 
     def _draw_lag(self, rng: np.random.Generator) -> float:
         """Clock step to the previous estimate; negative: no self-conditioning."""
@@ -144,7 +160,7 @@ def collate(examples: Sequence[dict[str, Any]]) -> NoisedBatch:
     longest = max(len(e["tokens"]) for e in examples)
     stacked: dict[str, Tensor | None] = {
         name: torch.from_numpy(np.stack([_pad(e[name], longest) for e in examples]))
-        for name in ("tokens", "t", "eps", "eps_previous", "left", "right")
+        for name in ("tokens", "t", "eps", "eps_previous", "left", "right", "hinted")
     }
     lengths = torch.tensor([len(e["tokens"]) for e in examples])
     mask = torch.arange(longest) < lengths[:, None]
@@ -152,6 +168,7 @@ def collate(examples: Sequence[dict[str, Any]]) -> NoisedBatch:
         **stacked,  # type: ignore[arg-type]
         lag=torch.tensor(np.array([e["lag"] for e in examples])),
         uniform=torch.tensor(np.array([e["uniform"] for e in examples])),
+        planes=torch.from_numpy(np.stack([e["planes"] for e in examples])),
         mask=None if bool(mask.all()) else mask,
     )
 

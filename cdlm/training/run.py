@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 import yaml
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from transformers import TrainerCallback, TrainingArguments
 
 from cdlm.config import ConfigError, RunConfig, dump_config, parse_config
@@ -21,7 +23,7 @@ from cdlm.diffusion.denoiser import backbone_config, load_backbone_weights
 from cdlm.diffusion.model import DiffusionLM
 from cdlm.diffusion.objective import OBJECTIVES, NoisedBatch
 from cdlm.files import write_folder, write_json, write_text
-from cdlm.hub import fill_model_folder
+from cdlm.hub import WEIGHTS, fill_model_folder
 from cdlm.training.callbacks import Progress, TimeLimit, Validate, Watch
 from cdlm.training.noising import ClockMixture, Noising, collate
 from cdlm.training.trainer import DiffusionTrainer, complete_checkpoints
@@ -93,7 +95,7 @@ def _tokenizer(config: RunConfig, corpus: Corpus) -> TextTokenizer:
 
 
 def _model_config(config: RunConfig, tokenizer: TextTokenizer, texts: Sequence[Sequence[int]]) -> DiffusionLMConfig:
-    settings = config.model.model_dump(exclude={"backbone_init_from"})
+    settings = config.model.model_dump(exclude={"init_from", "backbone_init_from"})
     words = np.bincount([min(tokenizer.count_words(t), config.model.max_length - 2) for t in texts])
     pieces = _piece_counts(tokenizer, texts) if tokenizer.kind == "bpe" else []
     return DiffusionLMConfig(vocab_size=len(tokenizer), length_counts=words.tolist(), piece_counts=pieces, **settings)
@@ -188,6 +190,8 @@ def build_trainer(plan: Plan, out: Path, callbacks: Sequence[TrainerCallback] = 
     settings, train = plan.config, plan.config.train
     torch.manual_seed(train.seed)
     model = DiffusionLM(plan.model_config)
+    if settings.model.init_from:
+        start_from(model, Path(settings.model.init_from))
     if settings.model.backbone_init_from:
         taken = load_backbone_weights(model.denoiser.backbone, settings.model.backbone_init_from)
         logger.info("backbone: %d tensors from %s", len(taken), settings.model.backbone_init_from)
@@ -211,6 +215,18 @@ def build_trainer(plan: Plan, out: Path, callbacks: Sequence[TrainerCallback] = 
     )
 
 
+def start_from(model: DiffusionLM, folder: Path) -> None:
+    """Take the weights of another model of this shape.
+
+    Raises:
+        ConfigError: there is none, or its shapes differ.
+    """
+    try:
+        model.load_state_dict({k: v.float() for k, v in load_file(folder / WEIGHTS).items()})
+    except (OSError, RuntimeError, SafetensorError) as error:
+        raise ConfigError(f"model.init_from={folder}: {error}") from None
+
+
 def _noising(config: RunConfig, **changes: object) -> Noising:
     train, model = config.train, config.model
     settings = {
@@ -220,6 +236,7 @@ def _noising(config: RunConfig, **changes: object) -> Noising:
         "self_conditioning": train.self_conditioning,
         "lag": train.lag,
         "window": train.window,
+        "hints": train.hints,
         "padded": model.length_mode == "padded",
         "seed": train.seed,
     }
@@ -267,7 +284,7 @@ def validation_batches(plan: Plan, device: torch.device) -> list[NoisedBatch]:
 
     The previous estimate is made at the same noise (no lag): a step in the clock would be another one at every fit.
     """
-    noising = _noising(plan.config, window=0.0, lag=0.0, seed=plan.config.train.seed + 7919)
+    noising = _noising(plan.config, window=0.0, lag=0.0, hints=0.0, seed=plan.config.train.seed + 7919)
     chosen = plan.held_out[:: max(1, len(plan.held_out) // _VALIDATION_LINES)][:_VALIDATION_LINES]
     order = sorted(range(len(chosen)), key=lambda i: len(chosen[i]))
     groups = [order[i : i + 50] for i in range(0, len(order), 50)]

@@ -305,7 +305,7 @@ def test_model_default_backbone_is_the_one_of_the_run_config() -> None:
 
 
 def test_model_every_run_setting_reaches_the_model_config() -> None:
-    ours = set(run_config.ModelConfig.model_fields) - {"backbone_init_from"}
+    ours = set(run_config.ModelConfig.model_fields) - {"init_from", "backbone_init_from"}
     assert ours <= set(DiffusionLMConfig().to_dict())
     same = {name: getattr(DiffusionLMConfig(), name) for name in ours - {"backbone"}}
     assert same == {name: run_config.ModelConfig.model_fields[name].default for name in ours - {"backbone"}}

@@ -2,9 +2,9 @@
 
 import pytest
 
+from cdlm.data.records import Record, read_split
 from cdlm.data.words import split_words
 from cdlm.evaluation.contradictions import FIELDS, ValueLexicon, contradiction_share, contradictions_by_field
-from cdlm.evaluation.records import Record, read_split
 
 RECORDS = [
     Record((("name", name), ("food", food), ("near", near)))

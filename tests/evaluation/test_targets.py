@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from cdlm.data.records import halve, read_split
 from cdlm.data.words import split_words
 from cdlm.evaluation import targets
-from cdlm.evaluation.records import halve, read_split
 
 LINES = [
     "The Vaults is a pub near Café Adriatic .",

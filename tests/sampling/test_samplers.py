@@ -9,10 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from cdlm.data.tokenizer import build_tokenizer
 from cdlm.diffusion.model import DiffusionLM
-from cdlm.sampling.loop import _reopen
+from cdlm.sampling.loop import _reopen, _Run
 from cdlm.sampling.randomness import TextNoise
 from cdlm.sampling.samplers import DDIM, SAMPLERS, Commit, DPMpp2M, QSample, Reopen, Sampler, Step
+from cdlm.sampling.steering import TiltPosterior
 from tests.sampling.toys import VOCAB, belief, open_canvas, small_model, state_at
 
 NOISE = TextNoise(0, [0], torch.device("cpu"))
@@ -194,7 +196,8 @@ def test_the_least_plausible_are_opened_and_never_a_fixed_one(
     state = replace(
         state_at(canvas, 0.0, torch.zeros(1, 8, 4)), fixed=closed, surprise=torch.tensor([[0.0, *surprise, 0.0]])
     )
-    opened = _reopen(model, state, Step(0.9, 0.5, share), Reopen(), NOISE, 3)
+    run = _Run(model, Reopen(), TiltPosterior(), [], build_tokenizer(["a b"] * 20), NOISE, 1.0)
+    opened = _reopen(run, state, Step(0.9, 0.5, share), 3, 8)
     free = sorted((i for i in range(1, 7) if i not in fixed), key=lambda i: -surprise[i - 1])
     gaps = np.diff(sorted(surprise))
     expected = set(free[: int(np.ceil(np.float32(len(free) * np.float32(share))))])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cdlm.evaluation.records import Record, Split, field_values, halve, read_split
+from cdlm.data.records import Record, Split, field_values, halve, read_split
 
 LINE = "__start_name__ The Vaults __end_name__ __start_priceRange__ more than £ 30 __end_priceRange__"
 

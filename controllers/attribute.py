@@ -1,0 +1,65 @@
+"""Attribute: what the text says about a field of a record."""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+from jaxtyping import Float
+from torch import Tensor
+
+from cdlm.control.canvas import Canvas
+from cdlm.control.controller import Pins, Verdict
+from cdlm.control.estimate import Estimate
+from cdlm.control.layout import Layout, Vocabulary
+from controllers.classifier import Labelled
+from controllers.keywords import Keywords, contains
+
+LITERAL = 0.3
+
+
+@dataclass(frozen=True)
+class Attribute(Labelled):
+    """``Attribute("food", "Italian")``: the field has this value, ``negate=True``: it has not.
+
+    A classifier of fields steers by its gradient. A value that texts mostly spell out is, besides, written as the keywords of
+    that spelling would be; one without a fixed wording, such as familyFriendly = no, is left to the classifier alone.
+
+    Attributes:
+        attribute: the field. value: its value. literal: write the value out where texts mostly do.
+    """
+
+    name = "attribute"
+    task = "attribute"
+    attribute: str = field(metadata={"help": "field, such as food", "example": "food"})
+    value: str = field(metadata={"help": "its value, such as Italian", "example": "Italian"})
+    literal: bool = field(default=True, metadata={"help": "write the value out where texts mostly do"})
+
+    @property
+    def wanted(self) -> tuple[str, str]:
+        return self.attribute, self.value
+
+    @cached_property
+    def words(self) -> Keywords | None:
+        """The value as keywords, where it has a fixed wording."""
+        shares = self.reader.config.facts.get("wordings", {}).get(self.attribute, {})
+        if not self.literal or shares.get(self.value, 0.0) < LITERAL:
+            return None
+        return Keywords(exclude=[self.value]) if self.negate else Keywords(include=[self.value])
+
+    def plan(self, layout: Layout, vocabulary: Vocabulary, rng: np.random.Generator) -> Layout:
+        return self.words.plan(layout, vocabulary, rng) if self.words else layout
+
+    def prepare(self, canvas: Canvas, vocabulary: Vocabulary) -> Canvas:
+        return self.words.prepare(canvas, vocabulary) if self.words else canvas
+
+    def pins(self, estimate: Estimate, vocabulary: Vocabulary, uniform: Float[Tensor, " batch"]) -> Pins | None:
+        return self.words.pins(estimate, vocabulary, uniform) if self.words else None
+
+    def judge(self, text: str, vocabulary: Vocabulary) -> Verdict:
+        if self.words is None:
+            return super().judge(text, vocabulary)
+        there = contains(text, self.value, vocabulary)
+        held = there != self.negate
+        return Verdict(
+            self.name, held, float(held), f"{self.value!r} {'stands' if there else 'does not stand'} in the text"
+        )

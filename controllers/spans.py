@@ -1,0 +1,191 @@
+"""Spans: phrases of a kind, at a place or anywhere."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cdlm.control.controller import Controller, Shelf, Verdict, WishError
+from cdlm.control.estimate import Estimate
+from cdlm.control.heads import Head, LabelLogits, Reading, SpanHead, TokenHead
+from cdlm.control.layout import Layout, Vocabulary
+from cdlm.control.learned import Learned
+from cdlm.data.syntax import PHRASES, parse_one
+from cdlm.types import Clocks, Logits, PerSample
+from controllers.patterns import mixture_evidence
+from controllers.places import word_places
+
+_CONTAINS = re.compile(r"(?:an?\s+)?([A-Za-z]+)(?:\s+of)?(?:\s+(\d+)(?:\s*[-–]\s*(\d+))?)?(?:\s+words?)?")
+_EDGES = {"^": -2, "$": -3}
+LONGEST = 12
+
+
+@dataclass(frozen=True)
+class Spans(Learned):
+    """``Spans(spans=[(4, 7, "NP")])`` or ``Spans(contains=["NP 3-5"])``: words 4 to 7, counted from 1, are a noun phrase.
+
+    A span at a known place is log-evidence: the tags that such phrases had in the corpus, weighted, with the tags around
+    them. The span head adds an energy: -log P(span | text), for ``contains`` over all places where it may stand.
+
+    Attributes:
+        spans: (first word, last word, label). contains: a label and a number or range of words.
+        tagger: folder of the head for tags; empty: the model's own. templates: weight of the evidence from tags.
+    """
+
+    name = "spans"
+    task = "spans"
+    spans: Sequence[tuple[int, int, str]] = field(
+        default=(), metadata={"help": "first word, last word (from 1), label", "example": [[4, 7, "NP"]]}
+    )
+    contains: Sequence[str] = field(default=(), metadata={"help": "phrases anywhere, such as NP 3-5"})
+    tagger: str | Path | Head = field(
+        default="", metadata={"help": "folder of the head for tags; empty: the model's own"}
+    )
+    templates: float = field(default=1.0, metadata={"help": "weight of the tags that such phrases have"})
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if isinstance(self.contains, str):
+            raise WishError('spans: contains is a list, such as contains=["NP 3-5"]')
+        if not self.spans and not self.contains:
+            raise WishError("spans: give spans=[(first, last, label)] or contains=[...]")
+        given: Sequence[Sequence[Any]] = self.spans  # from JSON they may be of any shape
+        for span in given:
+            if len(span) != 3 or not 1 <= int(span[0]) <= int(span[1]):
+                raise WishError(f"spans: (first, last, label) with 1 <= first <= last, not {tuple(span)}")
+        for label in [*(s[2] for s in self.spans), *(c[0] for c in self.anywhere)]:
+            if label not in PHRASES:
+                raise WishError(f"spans: unknown label {label!r}; known: {', '.join(PHRASES)}")
+
+    @cached_property
+    def anywhere(self) -> list[tuple[str, int, int]]:
+        """Label, fewest and most words of what may stand anywhere."""
+        return [_contained(text) for text in self.contains]
+
+    def bind(self, shelf: Shelf, vocabulary: Vocabulary) -> Controller:
+        bound = super().bind(shelf, vocabulary)
+        assert isinstance(bound, Spans)
+        if isinstance(bound.tagger, Head):
+            return bound
+        return replace(bound, tagger=shelf.find("pos", str(bound.tagger) or None))
+
+    def check(self, vocabulary: Vocabulary) -> None:
+        if not isinstance(self.head, SpanHead):
+            raise WishError("spans: this head knows no spans; train one: cdlm train-controller --task spans")
+
+    def plan(self, layout: Layout, vocabulary: Vocabulary, rng: np.random.Generator) -> Layout:
+        if self.negate:
+            return layout
+        low = max([int(s[1]) for s in self.spans] + [c[1] for c in self.anywhere])
+        if low > layout.high:
+            raise WishError(f"spans: {low} words are needed, but no more than {layout.high} are possible here")
+        return layout.narrow(low, layout.high, "spans")
+
+    def evidence(self, estimate: Estimate, vocabulary: Vocabulary) -> Logits | None:
+        if self.negate or not self.spans or self.templates == 0 or not isinstance(self.tagger, TokenHead):
+            return None
+        with torch.no_grad():
+            context = self.tagger.context(Reading.of(estimate))
+            return self.templates * self.tagger.evidence(context, self._wanted(estimate, context, vocabulary))
+
+    def _wanted(self, estimate: Estimate, context: LabelLogits, vocabulary: Vocabulary) -> LabelLogits:
+        assert isinstance(self.tagger, TokenHead)
+        wanted = torch.zeros_like(context)
+        for rows, first, _ in word_places(estimate.canvas, vocabulary):
+            at = rows[:, None], first
+            belief = self.tagger.label_probabilities(context[at], estimate.probabilities[at])
+            for begin, end, label in self.spans:
+                wanted[at] = wanted[at] + self._of_span(belief, int(begin) - 1, int(end), label)
+        return wanted
+
+    def _of_span(self, belief: LabelLogits, begin: int, end: int, label: str) -> LabelLogits:
+        """Log-weights of the tags of words ``begin - 1`` to ``end``, both neighbours included."""
+        out = torch.zeros_like(belief)
+        found = self._templates(label, end - begin)
+        if found is None or end > belief.shape[1]:
+            return out
+        tags, weights = found
+        low, high = max(0, begin - 1), min(belief.shape[1], end + 1)
+        inner = tags[:, 1 - (begin - low) : tags.shape[1] - 1 + (high - end)]
+        edges = torch.ones(len(tags), dtype=torch.bool)
+        edges &= (tags[:, 0] == _EDGES["^"]) == (begin == 0)
+        edges &= (tags[:, -1] == _EDGES["$"]) == (end == belief.shape[1])
+        if not bool(edges.any()):
+            return out
+        inner, weights = inner[edges].to(belief.device), weights[edges].to(belief.device)
+        out[:, low:high] = mixture_evidence(inner, weights.log(), belief[:, low:high])
+        return out
+
+    def _templates(self, label: str, words: int) -> tuple[Tensor, Tensor] | None:
+        """Tag ids of every template, edges as their marks, and counts."""
+        assert isinstance(self.head, SpanHead)
+        assert isinstance(self.tagger, TokenHead)
+        listed = self.head.config.facts.get("templates", {}).get(label, {}).get(str(words))
+        if not listed:
+            return None
+        known = {tag: k for k, tag in enumerate(self.tagger.labels)}
+        ids = [[_EDGES[t] if t in _EDGES else known.get(t, -1) for t in tags.split()] for tags, _ in listed]
+        return torch.tensor(ids), torch.tensor([float(count) for _, count in listed])
+
+    def energy(self, estimate: Estimate, vocabulary: Vocabulary) -> PerSample | None:
+        assert isinstance(self.head, SpanHead)
+        fit = torch.nn.functional.logsigmoid(self.head(Reading.of(estimate)).float())
+        out = fit.new_zeros(len(fit))
+        for rows, first, last in word_places(estimate.canvas, vocabulary):
+            for begin, end, label in self.spans:
+                if end <= len(first):
+                    out[rows] += fit[rows, first[int(begin) - 1], last[int(end) - 1], PHRASES.index(label)]
+            for label, low, high in self.anywhere:
+                out[rows] += self._somewhere(fit[rows][..., PHRASES.index(label)], first, last, low, high)
+        return -self.log_not(out)
+
+    @staticmethod
+    def _somewhere(fit: Tensor, first: Tensor, last: Tensor, low: int, high: int) -> PerSample:
+        """log P(one of the places holds the phrase), as if they were independent."""
+        pairs = [(i, j) for i in range(len(first)) for j in range(i + low - 1, min(i + high, len(first)))]
+        begins, ends = (torch.tensor(x, device=fit.device) for x in zip(*pairs, strict=True))
+        held = fit[:, first[begins], last[ends]]
+        none = torch.log1p(-held.exp().clamp(max=1 - 1e-4)).sum(1)
+        return torch.log1p(-none.exp().clamp(max=1 - 1e-6))
+
+    def doubt(self, estimate: Estimate, vocabulary: Vocabulary) -> Clocks | None:
+        """Words of a span that is not there, and their neighbours."""
+        if self.negate or not self.spans:
+            return None
+        assert isinstance(self.head, SpanHead)
+        with torch.no_grad():
+            fit = torch.nn.functional.logsigmoid(self.head(Reading.of(estimate)).float())
+        doubt = torch.zeros_like(estimate.t)
+        for rows, first, last in word_places(estimate.canvas, vocabulary):
+            for begin, end, label in self.spans:
+                low, high = max(0, int(begin) - 2), min(len(first), int(end) + 1)
+                missing = -fit[rows, first[int(begin) - 1], last[int(end) - 1], PHRASES.index(label)]
+                doubt[rows[:, None], first[low:high]] += missing[:, None]
+        return doubt
+
+    def judge(self, text: str, vocabulary: Vocabulary) -> Verdict:
+        found = parse_one(text).spans
+        asked = [(int(b) - 1, int(e), label) in found for b, e, label in self.spans]
+        asked += [any(x[2] == la and lo <= x[1] - x[0] <= hi for x in found) for la, lo, hi in self.anywhere]
+        share = sum(asked) / len(asked)
+        held = (not any(asked)) if self.negate else all(asked)
+        return Verdict(
+            self.name, held, 1 - share if self.negate else share, f"{sum(asked)} of {len(asked)} phrases there"
+        )
+
+
+def _contained(text: str) -> tuple[str, int, int]:
+    found = _CONTAINS.fullmatch(text.strip())
+    if not found:
+        raise WishError(f"spans: contains reads a label and a number of words, such as NP 3-5, not {text!r}")
+    low = int(found[2] or 1)
+    high = int(found[3] or found[2] or LONGEST)
+    if not 1 <= low <= high:
+        raise WishError(f"spans: {text!r} allows no number of words")
+    return found[1].upper(), low, high

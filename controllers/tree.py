@@ -1,0 +1,124 @@
+"""DependencyTree: the grammar of a template sentence, in other words."""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import torch
+
+from cdlm.control.controller import Verdict, WishError
+from cdlm.control.estimate import Estimate
+from cdlm.control.heads import ArcHead, LabelLogits, Reading
+from cdlm.control.layout import Layout, Vocabulary
+from cdlm.control.learned import Learned
+from cdlm.data.syntax import Parse, parse_one
+from cdlm.types import Clocks, Logits, PerSample
+from controllers.places import word_places
+
+OTHER_TAG, REFUSED = -1.5, -20.0
+
+
+@dataclass(frozen=True)
+class DependencyTree(Learned):
+    """``DependencyTree(like="The Eagle is a pub near the river")``: the same head and label for every word.
+
+    Labels (with the tags they came with) are log-evidence of every position; arcs are an energy with a gradient.
+
+    Attributes:
+        like: the template sentence. arcs: weight of the arcs beside the labels.
+    """
+
+    name = "tree"
+    task = "dependencies"
+    like: str = field(
+        metadata={"help": "sentence whose grammar to follow", "example": "The Eagle is a pub near the river"}
+    )
+    arcs: float = field(default=1.0, metadata={"help": "weight of who depends on whom, beside the labels"})
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.like.strip():
+            raise WishError("tree: like is empty; give a sentence whose grammar to follow")
+
+    @cached_property
+    def template(self) -> Parse:
+        """The template sentence, parsed."""
+        return parse_one(self.like)
+
+    @property
+    def parser(self) -> ArcHead:
+        """The head, once bound."""
+        assert isinstance(self.head, ArcHead)
+        return self.head
+
+    def check(self, vocabulary: Vocabulary) -> None:
+        if not isinstance(self.head, ArcHead):
+            raise WishError("tree: this head knows no arcs; train one: cdlm train-controller --task dependencies")
+
+    def plan(self, layout: Layout, vocabulary: Vocabulary, rng: np.random.Generator) -> Layout:
+        words = len(self.template.words)
+        if self.negate:
+            return layout
+        if not layout.low <= words <= layout.high:
+            raise WishError(f"tree: the template has {words} words, but {layout.low} to {layout.high} are asked for")
+        return layout.narrow(words, words, "tree")
+
+    def evidence(self, estimate: Estimate, vocabulary: Vocabulary) -> Logits | None:
+        if self.negate:
+            return None
+        with torch.no_grad():
+            context = self.parser.tags.context(Reading.of(estimate))
+            return self.parser.tags.evidence(context, self._wanted(estimate, context, vocabulary))
+
+    def energy(self, estimate: Estimate, vocabulary: Vocabulary) -> PerSample | None:
+        return -self.log_not(-self._misfit(estimate, vocabulary).sum(-1))
+
+    def doubt(self, estimate: Estimate, vocabulary: Vocabulary) -> Clocks | None:
+        with torch.no_grad():
+            return None if self.negate else self._misfit(estimate, vocabulary)
+
+    def _misfit(self, estimate: Estimate, vocabulary: Vocabulary) -> Clocks:
+        """-log P(label) - arcs * log P(parent) of every position."""
+        reading = Reading.of(estimate)
+        context = self.parser.tags.context(reading)
+        fit = self.parser.tags.evidence(context, self._wanted(estimate, context.detach(), vocabulary))
+        misfit = -(fit.exp() * reading.probabilities.detach()).sum(-1).clamp(min=1e-6).log()
+        if self.arcs == 0:
+            return misfit
+        scores, parents = self.parser(reading), torch.full(misfit.shape, -1, device=misfit.device)
+        for rows, first, _ in word_places(estimate.canvas, vocabulary):
+            heads = torch.tensor(self.template.heads[: len(first)], device=first.device)
+            parents[rows[:, None], first[: len(heads)]] = first[heads.clamp(max=len(first) - 1)]
+        wrong = -scores.gather(-1, parents.clamp(min=0)[..., None]).squeeze(-1)
+        total: Clocks = misfit + self.arcs * wrong.masked_fill(parents < 0, 0.0)
+        return total
+
+    def _wanted(self, estimate: Estimate, context: LabelLogits, vocabulary: Vocabulary) -> LabelLogits:
+        wanted = torch.zeros_like(context)
+        for rows, first, _ in word_places(estimate.canvas, vocabulary):
+            part = self._weights.to(context.device)[: len(first)]
+            wanted[rows[:, None], first[: len(part)]] = part.to(wanted.dtype)
+        return wanted
+
+    @cached_property
+    def _weights(self) -> torch.Tensor:
+        """Of every word and joint label TAG/label: the same label with another tag is better than another label."""
+        weights = torch.full((len(self.template.words), len(self.parser.tags.labels)), REFUSED)
+        for place, (tag, label) in enumerate(zip(self.template.tags, self.template.labels, strict=True)):
+            for number, joint in enumerate(self.parser.tags.labels):
+                if joint.partition("/")[2] == label:
+                    weights[place, number] = 0.0 if joint == f"{tag}/{label}" else OTHER_TAG
+        if (weights.amax(1) == REFUSED).any():
+            unknown = self.template.words[int((weights.amax(1) == REFUSED).nonzero()[0])]
+            raise WishError(f"tree: this model never saw a word used like {unknown!r} in the template")
+        return weights
+
+    def judge(self, text: str, vocabulary: Vocabulary) -> Verdict:
+        found, wanted = parse_one(text), self.template
+        pairs = list(zip(found.heads, found.labels, strict=True))[: len(wanted.words)]
+        right = sum(a == b for a, b in zip(pairs, zip(wanted.heads, wanted.labels, strict=True), strict=False))
+        score = right / len(wanted.words)
+        held = (score == 1 and len(found.words) == len(wanted.words)) != self.negate
+        return Verdict(
+            self.name, held, 1 - score if self.negate else score, f"{score:.0%} of heads and labels as in the template"
+        )
