@@ -17,7 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from cdlm.data.labels import read_labelled
-from cdlm.evaluation.sentiment import Judge, LinearJudge, Vader, accuracy
+from cdlm.evaluation.intervals import Figure, mean_with_interval
+from cdlm.evaluation.sentiment import Judge, LinearJudge, Vader
 from cdlm.files import write_json
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -83,16 +84,22 @@ def _measure(judge: Judge, learned: Labelled | None, held_out: dict[str, Labelle
     rows: list[dict[str, object]] = []
     for name, texts in held_out.items():
         kept = texts.without(learned) if learned else texts
-        left_out = len(texts.texts) - len(kept.texts)
         start = time.perf_counter()
-        figure = accuracy(judge, kept.texts, kept.labels)
+        verdicts = judge.predict(kept.texts)
         seconds = time.perf_counter() - start
-        silent = judge.predict(kept.texts).count("") if isinstance(judge, Vader) else 0
-        share = sum(label == "pos" for label in kept.labels) / len(kept.labels)
-        print(f"{judge.name:12} {name:8} {figure}  silent {silent}, seen and left out {left_out}, {seconds:.0f} s")
-        row = {"judge": judge.name, "texts": name, **asdict(figure), "silent": silent, "left_out": left_out}
-        rows.append({**row, "positive_share": round(share, 4), "seconds": round(seconds, 1)})
+        figures = {"all": _right(verdicts, kept.labels)}
+        figures |= {label: _right(verdicts, kept.labels, label) for label in ("neg", "pos")}
+        counts = {"silent": verdicts.count(""), "seen_and_left_out": len(texts.texts) - len(kept.texts)}
+        print(f"{judge.name:12} {name:8} {figures['all']}  neg {figures['neg']}  pos {figures['pos']}  {counts}")
+        row = {"judge": judge.name, "texts": name, "seconds": round(seconds, 1), **counts}
+        rows.append(row | {key: asdict(figure) for key, figure in figures.items()})
     return rows
+
+
+def _right(verdicts: Sequence[str], labels: Sequence[str], only: str | None = None) -> Figure:
+    """Share of verdicts that are the label, of all texts or of those with one label; silence is never right."""
+    pairs = [(a, b) for a, b in zip(verdicts, labels, strict=True) if only in {None, b}]
+    return mean_with_interval([float(a == b) for a, b in pairs])
 
 
 def _bare(file: Path) -> Labelled:

@@ -4,6 +4,7 @@ Every task asks for one text a target and reports success with the same figure f
 the sentences that the targets come from, and cost.
 """
 
+import inspect
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -16,6 +17,7 @@ from cdlm.data.corpus import fingerprint
 from cdlm.data.records import Split, read_split
 from cdlm.data.syntax import Parse, parse_texts
 from cdlm.data.words import split_words
+from cdlm.evaluation import attributes
 from cdlm.evaluation.attributes import FieldClassifier
 from cdlm.evaluation.bench import Bench, Row, words
 from cdlm.evaluation.control_targets import (
@@ -180,9 +182,10 @@ def composition(bench: Bench) -> list[Row]:
 
 
 def field_judge(corpus: Path, cache: Path | None = None) -> FieldClassifier:
-    """The classifier of record fields, trained on the training split at its first use."""
+    """The classifier of record fields, trained at its first use on a training split, and again once its code changes."""
     split = read_split(corpus, "train")
-    folder = (cache or FIELD_JUDGES) / fingerprint(split.lines, [repr(record.pairs) for record in split.records])[:16]
+    made_of = fingerprint(split.lines, [repr(r.pairs) for r in split.records], [inspect.getsource(attributes)])
+    folder = (cache or FIELD_JUDGES) / made_of[:16]
     if not folder.is_dir():
         folder.parent.mkdir(parents=True, exist_ok=True)
         FieldClassifier.train(split).save(folder)

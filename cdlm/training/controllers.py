@@ -164,7 +164,9 @@ def _fit(
         "judge_texts": len(judged.texts) if judged else 0,
         "held_out": len(held.texts),
     }
+    whole = sum(p.numel() for part in (network.denoiser, network.head) for p in part.parameters())
     facts = {**labelled.facts, **counts, "skipped": labelled.skipped, "data": Path(order.data).name}
+    facts["share"] = round(head.size / whole, 4)  # of a denoiser evaluation
     head.config = replace(config, facts={**facts, "figures": head_figures(network, head, held)})
     return head
 
@@ -239,13 +241,17 @@ def _share(right: Sequence[Tensor]) -> float:
 
 
 def _token_accuracy(head: Head, readings: Measured) -> dict[str, float]:
-    """Of the noised words where some are: what a head can say of a word that nobody knows."""
+    """Of all words; of the noised ones where some are: what the head can say of a word that nobody knows."""
     assert isinstance(head, TokenHead)
     right = []
-    for reading, goal, _ in readings:
-        said = head.label_probabilities(head.context(reading).float(), reading.probabilities).argmax(-1)
-        asked = reading.t > 0 if bool((reading.t > 0).any()) else torch.ones_like(reading.t, dtype=torch.bool)
-        right.append((said == goal["tokens"])[asked & (goal["tokens"] != IGNORED)])
+    for reading, goal, tokens in readings:
+        known, logits = goal["tokens"] != IGNORED, head(reading, tokens)
+        noised = known & (reading.t > 0)
+        if noised.any():
+            context, belief = head.context(reading).float()[noised], reading.probabilities[noised]
+            known, logits = noised, logits.clone()
+            logits[noised] = head.label_probabilities(context[None], belief[None])[0]
+        right.append((logits.argmax(-1) == goal["tokens"])[known])
     return {next(iter(head.config.labels)): _share(right)}
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
-from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from cdlm.control.heads import ArcHead, Head, HeadConfig, Reading, SpanHead, TextHead, TokenHead, make_head
 from cdlm.data.batches import TokenBatches
@@ -212,6 +212,7 @@ def train_head(  # noqa: PLR0913 - what is trained, on what, for how long
     trainer = _Trainer(
         _WithLoss(head, model), arguments, train_dataset=data, data_collator=lambda x: x[0], callbacks=list(callbacks)
     )
+    trainer.remove_callback(PrinterCallback)
     trainer.train()
     return head.eval()
 

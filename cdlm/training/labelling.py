@@ -136,12 +136,13 @@ def text_labels(
 
 def attributes(split: Split, tokenizer: TextTokenizer, *, longest: int | None = None) -> Labelled:
     """What the record behind a text says of every field, ``SILENT`` where nothing; and how literally texts say it."""
-    present = [f for f in FIELDS if any(record.value(f) is not None for record in split.records)]
-    if not present:
-        raise LabellingError(f"no record has one of the fields {', '.join(FIELDS)}")
-    values = {f: [record.value(f) or SILENT for record in split.records] for f in present}
-    found = text_labels(split.lines, tokenizer, values, longest=longest)
-    return replace(found, facts={"wordings": _wordings(split.lines, values)})
+    kept = split.take(row for row, _ in encoded(split.lines, tokenizer, longest))
+    values = {field: [record.value(field) or SILENT for record in kept.records] for field in FIELDS}
+    varied = {field: found for field, found in values.items() if len(set(found)) > 1}
+    if not varied:
+        raise LabellingError(f"the records do not differ in any of the fields {', '.join(FIELDS)}")
+    found = text_labels(kept.lines, tokenizer, varied)
+    return replace(found, facts={"wordings": _wordings(kept.lines, varied)}, skipped=len(split) - len(kept))
 
 
 def span_templates(parses: Iterable[Parse]) -> dict[str, dict[str, list[list[Any]]]]:

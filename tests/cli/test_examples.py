@@ -10,7 +10,8 @@ from cdlm.evaluation import suite
 EXAMPLES = [
     line.strip() for text in (cli.EXAMPLES, *(e for _, e in cli.VERBS.values())) for line in text.strip().splitlines()
 ]
-TRAINING = [e for e in EXAMPLES if e.startswith("cdlm train")]
+TRAINING = [e for e in EXAMPLES if e.startswith("cdlm train ")]
+TEACHING = [e for e in EXAMPLES if e.startswith("cdlm train-controller ")]
 SUITE = [e for e in EXAMPLES if e.startswith("cdlm evaluate")]
 
 
@@ -19,7 +20,7 @@ def test_there_are_examples():
     assert all(e.startswith("cdlm ") for e in EXAMPLES)
 
 
-@pytest.mark.parametrize("example", sorted(set(EXAMPLES) - set(TRAINING) - set(SUITE)))
+@pytest.mark.parametrize("example", sorted(set(EXAMPLES) - set(TRAINING) - set(TEACHING) - set(SUITE)))
 def test_example_runs(run, e2e, example, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "texts.txt").write_text("Zizzi serves Indian food.\nA pub near the river.\n", encoding="utf-8")
@@ -38,6 +39,20 @@ def test_training_example_runs(run, tiny_run, example, tmp_path, monkeypatch):
     words = [w for w in shlex.split(example)[1:] if not w.startswith("train.steps")]
     short = ["train.steps=2", "train.eval_every=2", "train.tokens_per_batch=128", "data.min_count=1"]
     assert "output" in run(*words, *short).stdout or (tmp_path / "runs").is_dir()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("example", TEACHING)
+def test_teaching_example_runs(run, e2e, tiny_run, example, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    lines = tiny_run.lines[:40]
+    (tmp_path / "texts.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    for name, labels in (("moods", ("pos", "neg")), ("tones", ("plain", "warm"))):
+        rows = [f'"{line}",{labels[n % 2]}' for n, line in enumerate(lines)]
+        (tmp_path / f"{name}.csv").write_text("\n".join(["text,label", *rows]) + "\n", encoding="utf-8")
+    shown = run(*shlex.split(example)[1:], "--steps", "2").stdout
+    assert "controller: " in shown
+    assert "cdlm generate --model e2e --with" in shown
 
 
 @pytest.mark.parametrize("example", SUITE)

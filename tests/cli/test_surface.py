@@ -27,6 +27,7 @@ SURFACE = {
     "info": "model --json",
     "score": "texts --device --draws --dtype --file --json --model --per-token --seed",
     "train": "overrides --config --dry-run --max-minutes --no-resume --quiet",
+    "train-controller": "--data --label-column --max-minutes --model --out --seed --steps --task --text-column",
 }
 SHORT = {"-c", "-f", "-i", "-l", "-m", "-n", "-q", "-s", "-t", "-w", "-x"}
 

@@ -180,13 +180,13 @@ def test_one_label_column_may_be_given_as_a_word(tmp_path: Path) -> None:
 
 def test_an_open_quote_that_swallows_lines_is_not_read_over(tmp_path: Path) -> None:
     file = written(tmp_path / "t.tsv", 'label\ttext\npos\t"good he said\nneg\tbad\npos\tfine"\nneg\tpoor\n')
-    with pytest.raises(LabelsError, match="runs over several lines.*double quote"):
+    with pytest.raises(LabelsError, match=r"runs over several lines.*double quote"):
         read_labelled(file)
 
 
 def test_lists_are_no_labels(tmp_path: Path) -> None:
     file = table(tmp_path / "t.jsonl", [{"text": "a", "label": ["x"]}, {"text": "b", "label": ["y"]}])
-    with pytest.raises(LabelsError, match="holds .'x'.; give one label a row"):
+    with pytest.raises(LabelsError, match=r"holds .'x'.; give one label a row"):
         read_labelled(file)
 
 
@@ -195,11 +195,11 @@ def test_what_is_no_table_is_refused(name: str, tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     written(tmp_path / "lines.txt", "a\nb\n")
     written(tmp_path / "picture.png", "...")
-    with pytest.raises(LabelsError, match="csv, tsv, jsonl|unknown ending"):
+    with pytest.raises(LabelsError, match=r"csv, tsv, jsonl|unknown ending"):
         read_labelled(tmp_path / name)
 
 
 def test_values_of_an_unknown_field_name_the_nearest(tmp_path: Path) -> None:
     found = read_labelled(written(tmp_path / "t.csv", "text,area\na,x\nb,y\n"))
-    with pytest.raises(LabelsError, match="no field 'aera'; columns: area .did you mean 'area'"):
+    with pytest.raises(LabelsError, match=r"no field 'aera'; columns: area .did you mean 'area'"):
         found.values("aera")

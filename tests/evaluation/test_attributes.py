@@ -73,8 +73,8 @@ def test_unknown_values_in_a_split_count_as_wrong(trained: FieldClassifier) -> N
 
 def test_training_is_determined_by_its_seed() -> None:
     one, again, other = (FieldClassifier.train(toy(), epochs=3, seed=seed) for seed in (0, 0, 1))
-    assert torch.equal(one.weights, again.weights)
-    assert list(one.ngrams) == list(again.ngrams)
+    assert all(torch.equal(a.weights, b.weights) for a, b in zip(one.parts, again.parts, strict=True))
+    assert [list(part.ngrams) for part in one.parts] == [list(part.ngrams) for part in again.parts]
     assert one.fields == other.fields
 
 
@@ -82,8 +82,9 @@ def test_round_trip(trained: FieldClassifier, tmp_path: Path) -> None:
     trained.save(tmp_path / "judge")
     loaded = FieldClassifier.load(tmp_path / "judge")
     assert loaded.fields == trained.fields
-    assert loaded.ngrams == trained.ngrams
-    assert torch.equal(loaded.weights, trained.weights)
+    for part, same in zip(loaded.parts, trained.parts, strict=True):
+        assert part.ngrams == same.ngrams
+        assert torch.equal(part.weights, same.weights)
     assert loaded.predict_all(toy().lines) == trained.predict_all(toy().lines)
     assert sorted(p.suffix for p in (tmp_path / "judge").iterdir()) == [".json", ".safetensors"]
 
@@ -106,8 +107,28 @@ def test_unknown_fields_and_values_name_those_there_are(
 def test_refusals_say_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(FieldError, match="no field classifier in"):
         FieldClassifier.load(tmp_path)
+    record = Record((("name", "x"), ("food", "y")))
     with pytest.raises(FieldError, match="give more texts"):
-        FieldClassifier.train(Split(("a", "b"), (Record((("f", "x"),)), Record((("f", "y"),)))))
+        FieldClassifier.train(Split(("a", "b"), (record, record)))
+    with pytest.raises(FieldError, match=r"a place .name or near. and another field, got food"):
+        FieldClassifier.train(Split(("a",), (Record((("food", "y"),)),)))
+
+
+def test_other_fields_do_not_hear_the_name(trained: FieldClassifier) -> None:
+    """Whatever place is named, known or not said in full, food and price read the same."""
+    said = [trained.probability(f"{name} is a pub that is cheap .", "food", "Italian") for name in ("Zizzi", "Mill")]
+    assert said[0] == said[1]
+
+
+def test_a_name_that_goes_along_with_a_value_in_training_does_not_carry_it() -> None:
+    """In training Zizzi is always Italian, and half of its texts do not say so."""
+    rows = [("Zizzi is a pub serving pasta .", "Zizzi", "Italian"), ("Zizzi is a pub .", "Zizzi", "Italian")]
+    rows += [("Cocum is a pub serving roast .", "Cocum", "English"), ("Cocum is a pub .", "Cocum", "English")]
+    texts = tuple(text for text, _, _ in rows) * 5
+    records = tuple(Record((("name", name), ("food", food))) for _, name, food in rows) * 5
+    judge = FieldClassifier.train(Split(texts, records), epochs=100)
+    assert judge.predict("Zizzi is a pub serving roast .") == {"name": "Zizzi", "food": "English"}
+    assert judge.probability("Zizzi is a pub .", "food", "Italian") == pytest.approx(0.5, abs=0.05)
 
 
 def test_reads_real_text(corpus: object) -> None:

@@ -19,6 +19,7 @@ from controllers import PartOfSpeech
 
 TEXTS = ("Zizzi is a cheap pub.", "", "Cocum serves Indian food.", "Aromi is a cafe.")
 SOURCES = ("Zizzi is a cheap pub.", "Zizzi is a dear pub.", "Aromi serves Italian food.", "Cocum is a pub.")
+NAMES, FOODS = ("Zizzi", "Cocum", "Aromi"), ("Italian", "Indian", "French")
 SAMPLES = Samples("task", TEXTS, SOURCES, (2.0, 4.0, 6.0))
 
 
@@ -98,13 +99,18 @@ def test_a_model_without_heads_says_so(tiny_pipe) -> None:
         write_each(tiny_pipe, "pos", [("a", [PartOfSpeech("DET NOUN")])] * 2, 0, {}, lambda *_: None)
 
 
+def toy_record(line: str) -> str:
+    pairs = [("name", next(w for w in line.split() if w in NAMES))]
+    pairs += [("food", w) for w in line.split() if w in FOODS]
+    return " ".join(f"__start_{field}__ {value} __end_{field}__" for field, value in pairs)
+
+
 @pytest.fixture
 def bench(tiny_pipe, toy_sentences, tmp_path: Path) -> Bench:
-    """The toy grammar as a record corpus: the name of every sentence is its record."""
+    """The toy grammar as a record corpus: the first name and the food of every sentence are its record."""
     for name, lines in (("train", toy_sentences), ("valid", toy_sentences[::2])):
-        records = [next(w for w in line.split() if w[0].isupper()) for line in lines]
         (tmp_path / f"{name}.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
-        marked = "\n".join(f"__start_name__ {value} __end_name__" for value in records)
+        marked = "\n".join(map(toy_record, lines))
         (tmp_path / f"{name}.src.txt").write_text(marked + "\n", encoding="utf-8")
     return Bench(tiny_pipe, Ear(), tmp_path, {"control": 6}, options={"num_inference_steps": 4})
 
