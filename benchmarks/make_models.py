@@ -1,15 +1,19 @@
-"""Retrains what ships: weights, length head, card; measures it; replaces models/NAME only when the figures are better.
+"""Retrains what ships: weights, length head, controller heads, cards; measures; replaces only what did not get worse.
 
-python benchmarks/make_models.py                # everything, for models/e2e
-python benchmarks/make_models.py --skip-train   # export and measure the run that is there already
+python benchmarks/make_models.py --model e2e       # everything
+python benchmarks/make_models.py --model reviews
+python benchmarks/make_models.py --skip-train      # export and measure the run that is there already
 """
 
 import argparse
 import json
+import os
 import shutil
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+
+import reviews_corpus
 
 from cdlm.config import load_config
 from cdlm.data.tokenizer import TextTokenizer
@@ -17,26 +21,49 @@ from cdlm.evaluation.suite import run_suite
 from cdlm.files import write_folder, write_json, write_text
 from cdlm.hub import fill_model_folder, load_model
 from cdlm.lengths import LengthModel
+from cdlm.shelf import HEADS_FOLDER
+from cdlm.training.controllers import train_controller
 from cdlm.training.lengths import train_length_head
 from cdlm.training.run import plan_run, train
 
 ROOT = Path(__file__).resolve().parent.parent
 TEACHER = ROOT / "benchmarks" / "teacher"
 RESULTS = ROOT / "benchmarks" / "results"
+CARDS = ROOT / "benchmarks" / "cards"
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """One bundled model."""
+    """One bundled model.
+
+    Attributes:
+        stages: configurations, each going on from the one before. heads: task -> (labelled data, steps).
+        suite: whether the E2E suite measures it.
+    """
 
     name: str
-    config: Path
+    stages: tuple[Path, ...]
     licence: Path
+    heads: dict[str, tuple[str, int]] = field(default_factory=dict)
     length_steps: int = 4000
+    suite: bool = True
 
 
+E2E = "${CDLM_DATA}/e2e/train.txt"
 RECIPES = {
-    "e2e": Recipe("e2e", ROOT / "configs" / "e2e.yaml", ROOT / "benchmarks" / "cards" / "LICENSE-CC-BY-SA-4.0.txt")
+    "e2e": Recipe(
+        "e2e",
+        (ROOT / "configs" / "e2e_base.yaml", ROOT / "configs" / "e2e.yaml"),
+        CARDS / "LICENSE-CC-BY-SA-4.0.txt",
+        {"pos": (E2E, 600), "attribute": (E2E, 700), "spans": (E2E, 2000), "dependencies": (E2E, 1000)},
+    ),
+    "reviews": Recipe(
+        "reviews",
+        (ROOT / "configs" / "reviews_base.yaml", ROOT / "configs" / "reviews.yaml"),
+        CARDS / "LICENSE-reviews.txt",
+        {"sentiment": ("runs/data/reviews/labels.train.tsv", 1200)},
+        suite=False,
+    ),
 }
 
 
@@ -49,31 +76,38 @@ def main() -> None:
     parser.add_argument("--force", action="store_true", help="replace the shipped model even when a figure got worse")
     args = parser.parse_args()
     recipe = RECIPES[args.model]
-    config = load_config(recipe.config)
-    best = Path(config.output) / "best" if args.skip_train else train(config)
-    candidate = Path(config.output) / "candidate"
-    export(recipe, best, candidate)
-    measured = RESULTS / f"{recipe.name}-candidate"
-    corpus = Path(config.data.train).parent
-    run_suite(
-        model=candidate, suite=args.suite, corpus=corpus, teacher=TEACHER / recipe.name, out=measured, progress=_show
-    )
-    old = RESULTS / recipe.name
-    if old.is_dir() and not args.force and worse(measured, old):
+    if recipe.name == "reviews":
+        reviews_corpus.build(Path(os.environ["CDLM_DATA"]), ROOT / "runs" / "data" / "reviews")
+    configs = [load_config(stage) for stage in recipe.stages]
+    for config in () if args.skip_train else configs:
+        train(config)
+    output = Path(configs[-1].output)
+    candidate = output / "candidate"
+    export(recipe, output / "best", candidate)
+    add_heads(recipe, candidate, output / HEADS_FOLDER)
+    results = measure(recipe, candidate, args.suite, args.force) if recipe.suite else RESULTS / recipe.name
+    card(recipe, candidate, results)
+    write_folder(ROOT / "models" / recipe.name, lambda folder: _copy(candidate, folder))
+
+
+def measure(recipe: Recipe, candidate: Path, suite: str, force: bool) -> Path:
+    """The folder of the new results, put in the place of the old ones unless a bar that was met is missed now."""
+    measured, old = RESULTS / f"{recipe.name}-candidate", RESULTS / recipe.name
+    corpus = Path(load_config(recipe.stages[-1]).data.train).parent
+    run_suite(model=candidate, suite=suite, corpus=corpus, teacher=TEACHER / recipe.name, out=measured, progress=_show)
+    if old.is_dir() and not force and worse(measured, old):
         sys.exit(f"models/{recipe.name} stays: {worse(measured, old)}; the candidate lies in {candidate}")
     shutil.rmtree(old, ignore_errors=True)
-    measured.rename(old)
-    card(recipe, candidate, old)
-    write_folder(ROOT / "models" / recipe.name, lambda folder: _copy(candidate, folder))
+    return measured.rename(old)
 
 
 def export(recipe: Recipe, best: Path, candidate: Path) -> None:
     """The shipped files: bf16 weights, tokenizer under the current word rules, length head, licence."""
-    plan = plan_run(load_config(recipe.config))
+    plan = plan_run(load_config(recipe.stages[-1]))
     model = load_model(best)
     saved = TextTokenizer.from_pretrained(best)
     if saved.tokens(range(len(saved))) != plan.tokenizer.tokens(range(len(plan.tokenizer))):
-        sys.exit(f"{best} was trained with another vocabulary than {recipe.config} gives now; train it again")
+        sys.exit(f"{best} was trained with another vocabulary than {recipe.stages[-1]} gives now; train it again")
     head = train_length_head(model, plan.texts, best.parent / "length-head", steps=recipe.length_steps)
     lengths = LengthModel.from_counts(model.config.length_counts, head)
 
@@ -86,6 +120,14 @@ def export(recipe: Recipe, best: Path, candidate: Path) -> None:
                 shutil.copy(best / name, folder / name)
 
     write_folder(candidate, fill)
+
+
+def add_heads(recipe: Recipe, candidate: Path, heads: Path) -> None:
+    """Train the heads of a model where they are not there yet, and put them beside its weights."""
+    for task, (data, steps) in recipe.heads.items():
+        if not (heads / task).is_dir():
+            train_controller(candidate, task, os.path.expandvars(data), heads / task, steps=steps)
+    shutil.copytree(heads, candidate / HEADS_FOLDER, dirs_exist_ok=True)
 
 
 def worse(new: Path, old: Path) -> str:

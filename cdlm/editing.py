@@ -13,7 +13,8 @@ from cdlm.control.rows import Row
 from cdlm.output import Written
 from cdlm.sampling.loop import Frame, noised_state, trajectory
 from cdlm.sampling.randomness import TextNoise
-from cdlm.writing import Settings, Writer
+from cdlm.settings import Settings
+from cdlm.writing import Writer
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,15 @@
 """Pipeline: load a model once; generate, infill, edit, score, stream."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 
-from cdlm.control.controller import Controller, Unsatisfied, WishError, conflicts
+from cdlm.choosing import OnUnsatisfied, attempt_key, check_modes, rank, satisfy
+from cdlm.control.controller import Controller, WishError, conflicts
 from cdlm.control.layout import Layout
 from cdlm.control.rows import render
 from cdlm.data.tokenizer import TextTokenizer
@@ -18,16 +19,14 @@ from cdlm.hub import find_model, load_model, place_model, save_model
 from cdlm.lengths import LengthModel
 from cdlm.output import Output, Written, charged
 from cdlm.sampling.loop import EarlyStop, Frame
-from cdlm.sampling.samplers import SAMPLERS, Sampler
-from cdlm.sampling.select import Select, best_first, consensus_first
-from cdlm.sampling.steering import STEERINGS, Steering, check_paths
+from cdlm.sampling.samplers import Sampler
+from cdlm.sampling.select import Select
+from cdlm.sampling.steering import Steering
 from cdlm.scoring import Score, score_texts
+from cdlm.settings import INFILL_STEPS, Settings, check_counts, infill_sampler, resolve
 from cdlm.shelf import HEADS_FOLDER, HeadShelf
 from cdlm.templates import template_wish
-from cdlm.writing import INFILL_STEPS, Settings, Writer, attempt_key, infill_sampler
-
-OnUnsatisfied = Literal["return", "resample", "raise"]
-_RETRIES = 8
+from cdlm.writing import Writer
 
 
 @dataclass(frozen=True)
@@ -115,16 +114,23 @@ class Pipeline:
             WishError, LayoutError: wishes that cannot be met, before any sampling.
             Unsatisfied: with ``on_unsatisfied="raise"``.
         """
-        _check(count=count, num_candidates=num_candidates, batch_size=batch_size)
-        _check_modes(select, on_unsatisfied, seed)
+        check_counts(count=count, num_candidates=num_candidates, batch_size=batch_size)
+        check_modes(select, on_unsatisfied, seed)
         controllers = self._bound(controllers)
-        settings = self._settings(num_inference_steps, sampler, steering, temperature, early_stop, batch_size)
-        check_paths(settings.sampler, settings.steering, controllers)
+        settings = resolve(
+            controllers,
+            num_inference_steps=num_inference_steps,
+            sampler=sampler,
+            steering=steering,
+            temperature=temperature,
+            early_stop=early_stop,
+            batch_size=batch_size,
+        )
         groups = self._candidates(range(count), num_candidates, controllers, settings, seed)
-        ranked = [_rank(group, select) for group in groups]
+        ranked = [rank(group, select) for group in groups]
         chosen = [charged(r[0], r) for r in ranked]
         again = partial(self._writer.write, controllers=controllers, settings=settings, seed=seed)
-        return Output(tuple(_satisfy(chosen, again, on_unsatisfied)))
+        return Output(tuple(satisfy(chosen, again, on_unsatisfied)))
 
     def infill(
         self,
@@ -149,15 +155,15 @@ class Pipeline:
             return self.generate(
                 count or 1, controllers=wishes, num_candidates=num_candidates, num_inference_steps=steps, **options
             )
-        _check(return_top=return_top, num_candidates=num_candidates)
+        check_counts(return_top=return_top, num_candidates=num_candidates)
         if count is not None:
             raise WishError(f"count={count} and return_top={return_top}: give one of them")
         if return_top > num_candidates:
             raise WishError(f"return_top={return_top} of num_candidates={num_candidates}: ask for more candidates")
         select = options.pop("select", "best")
-        _check_modes(select)
+        check_modes(select)
         written = self.generate(num_candidates, controllers=wishes, num_inference_steps=steps, **options)
-        return Output(tuple(_rank(list(written), select)[:return_top]))
+        return Output(tuple(rank(list(written), select)[:return_top]))
 
     def edit(
         self,
@@ -173,24 +179,14 @@ class Pipeline:
         Raises:
             WishError: strength outside [0, 1], an empty or too long text, or wishes that change the length.
         """
-        _check(count=count)
+        check_counts(count=count)
         controllers = self._bound(controllers)
         edit = Edit.of(text, strength, self.tokenizer, self.model.config.max_length)
-        settings = self._settings(
-            options.pop("num_inference_steps", None),
-            options.pop("sampler", None),
-            options.pop("steering", None),
-            options.pop("temperature", None),
-            options.pop("early_stop", False),
-            options.pop("batch_size", 64),
-        )
-        check_paths(settings.sampler, settings.steering, controllers)
         seed, mode = options.pop("seed", 0), options.pop("on_unsatisfied", "return")
-        if options:
-            raise TypeError(f"edit has no option {sorted(options)[0]!r}")
-        _check_modes(on_unsatisfied=mode, seed=seed)
+        settings = resolve(controllers, **_known("edit", options))
+        check_modes(on_unsatisfied=mode, seed=seed)
         again = partial(edit.write, self._writer, controllers=controllers, settings=settings, seed=seed)
-        return Output(tuple(_satisfy(list(again(range(count)).values()), again, mode)))
+        return Output(tuple(satisfy(list(again(range(count)).values()), again, mode)))
 
     def score(self, texts: Sequence[str], *, draws: int = 32, seed: int = 0) -> list[Score]:
         """A variational bound on -log P(text), per token, with its Monte-Carlo error."""
@@ -201,17 +197,7 @@ class Pipeline:
     ) -> Iterator[TextFrame]:
         """Write one text and yield every step; the last frame's text is what :meth:`generate` gives for that index."""
         controllers = self._bound(controllers)
-        settings = self._settings(
-            options.pop("num_inference_steps", None),
-            options.pop("sampler", None),
-            options.pop("steering", None),
-            options.pop("temperature", None),
-            options.pop("early_stop", False),
-            1,
-        )
-        if options:
-            raise TypeError(f"stream has no option {sorted(options)[0]!r}")
-        check_paths(settings.sampler, settings.steering, controllers)
+        settings = resolve(controllers, **_known("stream", options))
         row = self._writer.layout(controllers, index, seed)
         for frame in self._writer.frames([row], [index], controllers, settings, seed):
             yield self._text_frame(frame, row)
@@ -236,29 +222,6 @@ class Pipeline:
             text=render(row, self._writer.before_end(frame.tokens[0].tolist()), self.tokenizer)[0],
         )
 
-    def _settings(
-        self,
-        steps: int | None,
-        sampler: Sampler | str | None,
-        steering: Steering | str | None,
-        temperature: float | None,
-        early_stop: EarlyStop | bool,
-        batch_size: int,
-    ) -> Settings:
-        base = self.default_settings
-        _check(num_inference_steps=base.num_inference_steps if steps is None else steps)
-        stop = EarlyStop() if early_stop is True else (early_stop or None)
-        if temperature is not None and not (np.isfinite(temperature) and temperature > 0):
-            raise WishError(f"temperature is a number above 0, not {temperature}")
-        return Settings(
-            sampler=_named(sampler, SAMPLERS, "sampler") or base.sampler,
-            steering=_named(steering, STEERINGS, "steering") or base.steering,
-            num_inference_steps=base.num_inference_steps if steps is None else steps,
-            temperature=base.temperature if temperature is None else temperature,
-            early_stop=stop,
-            batch_size=batch_size,
-        )
-
     def _candidates(
         self, indices: Sequence[int], count: int, controllers: Sequence[Controller], settings: Settings, seed: int
     ) -> list[list[Written]]:
@@ -270,55 +233,15 @@ class Pipeline:
         return self.lengths.gap_weights(layout, self.model)
 
 
-def _better(old: Written, new: Written, attempts: int) -> Written:
-    kept = max((old, new), key=lambda w: sum(v.score for v in w.verdicts) + w.satisfied)
-    return replace(charged(kept, (old, new)), attempts=attempts)
-
-
-def _satisfy(
-    chosen: list[Written], again: Callable[[list[int]], dict[int, Written]], mode: OnUnsatisfied
-) -> list[Written]:
-    """What is done about texts that miss a wish: nothing, ``again`` with new keys, or an error."""
-    missed = [i for i, w in enumerate(chosen) if not w.satisfied]
-    if mode == "raise" and missed:
-        wrong = next(v for v in chosen[missed[0]].verdicts if not v.satisfied)
-        raise Unsatisfied(f"{wrong.name}: {wrong.detail}")
-    for attempt in range(1, _RETRIES + 1) if mode == "resample" else ():
-        keys = {i: attempt_key(i, attempt << 16) for i, w in enumerate(chosen) if not w.satisfied}
-        written = again(list(keys.values())) if keys else {}
-        for i, key in keys.items():
-            chosen[i] = _better(chosen[i], written[key], attempt + 1)
-    return chosen
-
-
-def _rank(group: list[Written], select: Select) -> list[Written]:
-    return consensus_first(group) if select == "mbr" else best_first(group)
-
-
-def _check(**counts: Any) -> None:
-    for name, value in counts.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise WishError(f"{name} is a whole number of 1 or more, not {value!r}")
-
-
 def _check_wishes(controllers: Any) -> None:
     if not isinstance(controllers, Sequence) or not all(isinstance(c, Controller) for c in controllers):
         raise WishError(f"controllers is a list of controllers, such as [Length(12)], not {controllers!r}")
     conflicts(controllers)
 
 
-def _check_modes(select: str = "best", on_unsatisfied: str = "return", seed: int = 0) -> None:
-    if select not in get_args(Select):
-        raise WishError(f"select is {' or '.join(get_args(Select))}, not {select!r}")
-    if on_unsatisfied not in get_args(OnUnsatisfied):
-        raise WishError(f"on_unsatisfied is return, resample or raise, not {on_unsatisfied!r}")
-    if isinstance(seed, bool) or not isinstance(seed, int):
-        raise WishError(f"seed is a whole number, not {seed!r}")
-
-
-def _named(value: Any, known: dict[str, Any], kind: str) -> Any:
-    if not isinstance(value, str):
-        return value
-    if value not in known:
-        raise WishError(f"{kind} {value!r} is unknown; choose from {', '.join(known)}")
-    return known[value]()
+def _known(verb: str, options: dict[str, Any]) -> dict[str, Any]:
+    """Sampling options, and nothing else."""
+    strange = set(options) - {"num_inference_steps", "sampler", "steering", "temperature", "early_stop", "batch_size"}
+    if strange:
+        raise TypeError(f"{verb} has no option {min(strange)!r}")
+    return options

@@ -1,50 +1,28 @@
 """From wishes to finished texts: layouts are drawn, texts of one length run together, judges look at the result."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import groupby
 
 import numpy as np
 import torch
 
+from cdlm.choosing import attempt_key
 from cdlm.control.canvas import Canvas, blank_canvas, padded_canvas
 from cdlm.control.controller import Controller, WishError
 from cdlm.control.layout import Layout, Vocabulary, draw_sizes, free_layout
 from cdlm.control.rows import Row, free_row, lay_out, render
 from cdlm.diffusion.model import DiffusionLM
 from cdlm.output import Written, charged
-from cdlm.sampling.loop import EarlyStop, Frame, trajectory
+from cdlm.sampling.loop import Frame, trajectory
 from cdlm.sampling.randomness import Stream, TextNoise, generator
-from cdlm.sampling.samplers import Commit, Reopen, Sampler
-from cdlm.sampling.steering import Steering, TiltPosterior
+from cdlm.settings import Settings
 
-_ATTEMPT_BITS = 32
 _PARTICLE = 1 << 12  # candidates of a steering beside those of a request
-INFILL_STEPS = 8
 _LAYOUT_DRAWS = 64
 _RESPELLINGS, _RESPELLING_BITS = 6, 56
 
 GapWeights = Callable[[Layout], Sequence[np.ndarray]]
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How texts are sampled; what they should say is the controllers' business.
-
-    The defaults are the ones that ``benchmarks/samplers.py`` found best on the tuning half.
-    """
-
-    sampler: Sampler = field(default_factory=lambda: Reopen(Commit(floor=1.0, top_p=0.97)))
-    steering: Steering = field(default_factory=TiltPosterior)
-    num_inference_steps: int = 32
-    temperature: float = 1.0
-    early_stop: EarlyStop | None = None
-    batch_size: int = 64
-
-
-def infill_sampler() -> Sampler:
-    """A short gap inside much context: few steps, few risks, one round of second thoughts."""
-    return Reopen(Commit(floor=1.0, top_p=0.94), rounds=1, steps=3)
 
 
 @dataclass(frozen=True)
@@ -197,8 +175,3 @@ def _batches(rows: dict[int, Row], size: int) -> Iterator[list[int]]:
     for _, group in groupby(sorted(rows, key=lambda k: len(rows[k].ids)), key=lambda k: len(rows[k].ids)):
         keys = list(group)
         yield from (keys[i : i + size] for i in range(0, len(keys), size))
-
-
-def attempt_key(index: int, attempt: int) -> int:
-    """The key of a further candidate or retry of text ``index``."""
-    return index + (attempt << _ATTEMPT_BITS)

@@ -11,6 +11,7 @@ from cdlm.control.canvas import Canvas
 from cdlm.control.controller import Pins, Verdict
 from cdlm.control.estimate import Estimate
 from cdlm.control.layout import Layout, Vocabulary
+from cdlm.data.words import split_words
 from controllers.classifier import Labelled
 from controllers.keywords import Keywords, contains
 
@@ -36,13 +37,14 @@ class Attribute(Labelled):
 
     @property
     def wanted(self) -> tuple[str, str]:
-        return self.attribute, self.value
+        """Field, and its value as records spell it: in words with blanks between them."""
+        return self.attribute, " ".join(split_words(self.value))
 
     @cached_property
     def words(self) -> Keywords | None:
         """The value as keywords, where it has a fixed wording."""
         shares = self.reader.config.facts.get("wordings", {}).get(self.attribute, {})
-        if not self.literal or shares.get(self.value, 0.0) < LITERAL:
+        if not self.literal or shares.get(self.wanted[1], 0.0) < LITERAL:
             return None
         return Keywords(exclude=[self.value]) if self.negate else Keywords(include=[self.value])
 

@@ -65,5 +65,5 @@ def generate(
     if json:
         print_output_json(output, seconds, model=model, seed=seed)
     else:
-        whole = count * candidates * (steps or pipe.default_settings.num_inference_steps)
+        whole = count * candidates * (steps or default_settings(wishes).num_inference_steps)
         print_output(output, seconds, planned=whole if early_stop else None)

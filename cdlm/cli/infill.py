@@ -68,8 +68,8 @@ def infill(
     o.check_output(json, show_steps)
     many = how_many(count, candidates, top)
     with waiting("loading"):
+        from cdlm.settings import INFILL_STEPS
         from cdlm.templates import template_wish
-        from cdlm.writing import INFILL_STEPS
 
         given, others = template_wish(template), build_wishes(length, include, exclude, at, with_)
         pipe = o.open_pipeline(model, device, dtype)

@@ -8,14 +8,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-BUCKETS = 1 << 14
+MOST_BUCKETS, ENTRIES = 1 << 14, 1 << 18
 
 
-def ngrams(words: Sequence[str]) -> list[int]:
+def ngrams(words: Sequence[str], buckets: int) -> list[int]:
     """Buckets of a text's words and pairs of neighbouring words, each once, in lower case."""
     lower = ["^", *(w.lower() for w in words), "$"]
     grams = {*lower[1:-1], *(f"{a} {b}" for a, b in pairwise(lower))}
-    return sorted({crc32(g.encode()) % BUCKETS for g in grams})
+    return sorted({crc32(g.encode()) % buckets for g in grams})
 
 
 class NgramJudge(nn.Module):
@@ -24,12 +24,14 @@ class NgramJudge(nn.Module):
     def __init__(self, sizes: Sequence[int]) -> None:
         super().__init__()
         self.sizes = list(sizes)
-        self.table = nn.Parameter(torch.zeros(BUCKETS, sum(sizes)))
+        # Many labels share fewer buckets, so that a judge stays small beside its head.
+        self.buckets = min(MOST_BUCKETS, 1 << (ENTRIES // sum(sizes)).bit_length() - 1)
+        self.table = nn.Parameter(torch.zeros(self.buckets, sum(sizes)))
         self.bias = nn.Parameter(torch.zeros(sum(sizes)))
 
     def forward(self, texts: Sequence[Sequence[str]]) -> list[Float[Tensor, "texts labels"]]:
         """log P(label) of every field."""
-        found = [ngrams(words) for words in texts]
+        found = [ngrams(words, self.buckets) for words in texts]
         rows = torch.tensor([g for grams in found for g in grams], device=self.table.device, dtype=torch.long)
         starts = torch.tensor([0, *[len(g) for g in found][:-1]], device=self.table.device).cumsum(0)
         summed = nn.functional.embedding_bag(rows, self.table.float(), starts, mode="sum") + self.bias.float()

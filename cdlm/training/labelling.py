@@ -22,7 +22,7 @@ SILENT = ""
 """The label of a record field that a text's record does not mention."""
 RARE = 3
 """A joint tag and dependency label has to be seen so often."""
-LONGEST_TEMPLATE, TEMPLATES = 12, 60
+LONGEST_TEMPLATE, TEMPLATES = 12, 30
 JUDGE_SHARE = 0.2
 
 Encoded = tuple[tuple[int, ...], list[int]]
@@ -146,13 +146,18 @@ def attributes(split: Split, tokenizer: TextTokenizer, *, longest: int | None = 
 
 
 def span_templates(parses: Iterable[Parse]) -> dict[str, dict[str, list[list[Any]]]]:
-    """label -> number of words -> [["BEFORE TAG … AFTER", count], …], the most frequent first; "^", "$": the text's ends."""
+    """label -> number of words -> [["BEFORE TAG … AFTER", count], …], the most frequent first; "^", "$": the text's ends.
+
+    As many are kept of those that begin or end the text as of those inside it, rare as they may be.
+    """
     counts = Counter(template for parse in parses for template in _templates(parse))
     found: dict[str, dict[str, list[list[Any]]]] = {}
+    kept: Counter[tuple[str, int, bool, bool]] = Counter()
     for (label, size, tags), count in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
-        kept = found.setdefault(label, {}).setdefault(str(size), [])
-        if len(kept) < TEMPLATES:
-            kept.append([tags, count])
+        kind = label, size, tags.startswith("^"), tags.endswith("$")
+        kept[kind] += 1
+        if kept[kind] <= TEMPLATES:
+            found.setdefault(label, {}).setdefault(str(size), []).append([tags, count])
     return found
 
 

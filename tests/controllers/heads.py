@@ -1,23 +1,34 @@
-"""Tiny heads, really trained on the toy grammar: they know its tags, its phrases and what its sentences say."""
+"""Tiny heads, really trained on the toy grammar, and moments of a run, made by hand, for them to read."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import pytest
+import torch
+from torch import Tensor
+
+from cdlm.control.canvas import Canvas, blank_canvas
+from cdlm.control.controller import Controller
+from cdlm.control.estimate import Estimate
 from cdlm.control.heads import HeadConfig, TextHead
 from cdlm.data.tokenizer import TextTokenizer
 from cdlm.pipeline import Pipeline
+from cdlm.sampling import steering as steerings
 from cdlm.shelf import save_head
 from cdlm.training import labelling
 from cdlm.training.heads import train_head
 from cdlm.training.labelling import SILENT, Labelled
+from cdlm.types import Latent, Logits
 
 STEPS, TOKENS, WIDTH, LAYERS = 80, 512, 32, 1
 SHARE = 0.25
 """What these heads say that they cost; the real share of so small a model says nothing."""
 FOODS, PRICES = ("Italian", "Indian", "French"), ("cheap", "dear")
 
+STAGES = ("open", "half", "nearly", "decided")
+Function = Callable[[Tensor], Tensor]
 Making = Callable[[Sequence[str], TextTokenizer], Labelled]
 
 
@@ -89,3 +100,103 @@ def train_tiny(pipe: Pipeline, task: str, texts: Sequence[str], folder: Path) ->
     if isinstance(head, TextHead):  # the grammar is small: its judge reads it more than once
         labelling.fit_judge(head, labelled.texts * 30, [e.text for e in labelled.examples] * 30)
     save_head(head, folder)
+
+
+def canvas_at(pipe: Pipeline, text: str, stage: str, batch: int = 3) -> Canvas:
+    """``text``, of which nothing, every other token, all but two tokens or everything is decided; each row other ones."""
+    vocabulary = pipe.tokenizer
+    ids = torch.tensor([vocabulary.encode(text)]).expand(batch, -1)
+    places, rows = torch.arange(ids.shape[1]), torch.arange(batch)[:, None]
+    known = {
+        "open": torch.zeros_like(ids, dtype=torch.bool),
+        "half": (places + rows) % 2 == 0,
+        "nearly": (places - rows - 2).abs() > 1,
+        "decided": torch.ones_like(ids, dtype=torch.bool),
+    }[stage]
+    generatable, begins = torch.from_numpy(vocabulary.generatable), torch.from_numpy(vocabulary.starts_word)
+    canvas = blank_canvas(ids, known, generatable, start_id=vocabulary.start_id, end_id=vocabulary.end_id)
+    first = torch.nn.functional.pad(begins[ids], (1, 1), value=True)
+    return canvas.restrict(first, begins).restrict(~first, ~begins)
+
+
+def moment(
+    pipe: Pipeline, text: str, stage: str, *, t: float = 0.8, progress: float = 0.5
+) -> tuple[Callable[[Latent], Estimate], Latent]:
+    """What the loop evaluates, and a latent to evaluate it at: the text under noise."""
+    canvas, model = canvas_at(pipe, text, stage), pipe.model
+    clocks = torch.where(canvas.decided, 0.0, t)
+    one_hot = torch.nn.functional.one_hot(canvas.tokens, len(pipe.tokenizer)).bool()
+    settled = torch.zeros(one_hot.shape).masked_fill(~one_hot, -torch.inf)
+
+    def evaluate(z: Latent) -> Estimate:
+        logits = model(z, clocks, None, **canvas.features).logits.masked_fill(~canvas.allowed, -torch.inf)
+        logits = torch.where(canvas.decided[..., None], settled, logits)
+        return Estimate(z, clocks, logits, model.embedding.expected(logits), canvas, progress)
+
+    shape = (*canvas.shape, model.config.embedding_dim)
+    eps = torch.randn(shape, generator=torch.Generator().manual_seed(5))
+    with torch.no_grad():
+        return evaluate, model.diffuse(model.embed(canvas.tokens), clocks, eps)
+
+
+def latent_moment(pipe: Pipeline, estimate: Estimate, z: Latent) -> Estimate:
+    """What a wish reads while a latent is moved: a belief made from the latent alone."""
+    model = pipe.model
+    logits = model.likelihood(z, model.noise(estimate.t)).masked_fill(torch.isinf(estimate.logits), -torch.inf)
+    return replace(estimate, z=z, logits=logits, x0=model.embedding.expected(logits), latent_only=True)
+
+
+def holding_constants(function: Function) -> Function:
+    """The function with everything that it keeps out of its gradient held where it was at the first call.
+
+    A wish says that something is a constant by ``detach``, the steering by ``total_evidence`` under ``no_grad``; a finite
+    difference has to keep it, too.
+    """
+    constants: list[Tensor] = []
+    evidence: list[Logits | None] = []
+    detached, weighed = Tensor.detach, steerings.total_evidence
+
+    def call(x: Tensor) -> Tensor:
+        again = iter(constants) if evidence or constants else None
+
+        def detach(value: Tensor) -> Tensor:
+            if again is not None:
+                return next(again)
+            constants.append(detached(value))
+            return constants[-1]
+
+        def total_evidence(*arguments: object) -> Logits | None:
+            if not evidence:
+                with pytest.MonkeyPatch.context() as plain:
+                    plain.setattr(Tensor, "detach", detached)
+                    evidence.append(weighed(*arguments))  # type: ignore[arg-type]
+            return evidence[0]
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Tensor, "detach", detach)
+            patch.setattr(steerings, "total_evidence", total_evidence)
+            return function(x)
+
+    return call
+
+
+def slope_along(function: Function, x: Tensor, direction: Tensor, step: float) -> float:
+    """The central difference of a function with one value, by two steps so that the next term of its series is gone."""
+    held = holding_constants(function)
+    with torch.no_grad():
+        held(x)
+        wide, narrow = (
+            float(held(x + h * direction).double() - held(x - h * direction).double()) / (2 * h)
+            for h in (2 * step, step)
+        )
+    return (4 * narrow - wide) / 3
+
+
+def energy_of(pipe: Pipeline, wish: Controller, *, with_evidence: bool) -> Callable[[Estimate], Tensor]:
+    """The weighted energy of all texts together."""
+
+    def energy(estimate: Estimate) -> Tensor:
+        found = steerings.total_energy(estimate, [wish], pipe.tokenizer, with_evidence=with_evidence)
+        return torch.zeros(()) if found is None else found.sum()
+
+    return energy

@@ -106,13 +106,18 @@ def toy_record(line: str) -> str:
 
 
 @pytest.fixture
-def bench(tiny_pipe, toy_sentences, tmp_path: Path) -> Bench:
+def records(toy_sentences, tmp_path: Path) -> Path:
     """The toy grammar as a record corpus: the first name and the food of every sentence are its record."""
     for name, lines in (("train", toy_sentences), ("valid", toy_sentences[::2])):
         (tmp_path / f"{name}.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
         marked = "\n".join(map(toy_record, lines))
         (tmp_path / f"{name}.src.txt").write_text(marked + "\n", encoding="utf-8")
-    return Bench(tiny_pipe, Ear(), tmp_path, {"control": 6}, options={"num_inference_steps": 4})
+    return tmp_path
+
+
+@pytest.fixture
+def bench(tiny_pipe, records: Path) -> Bench:
+    return Bench(tiny_pipe, Ear(), records, {"control": 6}, options={"num_inference_steps": 4})
 
 
 def test_usable_lines_are_known_different_and_short(bench: Bench) -> None:
@@ -133,12 +138,12 @@ def test_the_length_task_runs(bench: Bench) -> None:
     assert all(math.isfinite(row.figure.value) and row.task == "length" for row in rows)
 
 
-def test_field_judges_are_trained_once(bench: Bench, tmp_path: Path, monkeypatch) -> None:
-    first = control_tasks.field_judge(bench.corpus, tmp_path / "cache")
+def test_field_judges_are_trained_once(records: Path, toy_sentences, monkeypatch) -> None:
+    first = control_tasks.field_judge(records, records / "cache")
     monkeypatch.setattr(control_tasks.FieldClassifier, "train", None)
-    again = control_tasks.field_judge(bench.corpus, tmp_path / "cache")
-    assert again.predict_all(list(bench.train)) == first.predict_all(list(bench.train))
-    assert len(list((tmp_path / "cache").iterdir())) == 1
+    again = control_tasks.field_judge(records, records / "cache")
+    assert again.predict_all(toy_sentences) == first.predict_all(toy_sentences)
+    assert len(list((records / "cache").iterdir())) == 1
 
 
 @pytest.fixture

@@ -1,0 +1,97 @@
+"""How texts are sampled: the defaults that the benchmark chose, and what a request changes about them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from cdlm.control.controller import Controller, WishError
+from cdlm.sampling.loop import EarlyStop
+from cdlm.sampling.samplers import SAMPLERS, Commit, Reopen, Sampler
+from cdlm.sampling.steering import STEERINGS, Steering, TiltPosterior, check_paths
+
+INFILL_STEPS, GUIDED_STEPS = 8, 48
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How texts are sampled; what they should say is the controllers' business.
+
+    The defaults are the ones that ``benchmarks/samplers.py`` found best on the tuning half.
+    """
+
+    sampler: Sampler = field(default_factory=lambda: Reopen(Commit(floor=1.0, top_p=0.97)))
+    steering: Steering = field(default_factory=TiltPosterior)
+    num_inference_steps: int = 32
+    temperature: float = 1.0
+    early_stop: EarlyStop | None = None
+    batch_size: int = 64
+
+
+def default_settings(controllers: Sequence[Controller] = ()) -> Settings:
+    """Sampler, steering and steps for such wishes."""
+    if any(wish.soft for wish in controllers):
+        return Settings(sampler=guided_sampler(), num_inference_steps=GUIDED_STEPS)
+    return Settings()
+
+
+def guided_sampler() -> Sampler:
+    """For wishes that pull: what the finished text makes implausible, or a wish is unhappy with, is decided again thrice."""
+    return Reopen(Commit(floor=1.0, top_p=0.95), rounds=3, steps=6, share=0.3, look=0.3)
+
+
+def infill_sampler() -> Sampler:
+    """A short gap inside much context: few steps, few risks, one round of second thoughts."""
+    return Reopen(Commit(floor=1.0, top_p=0.94), rounds=1, steps=3)
+
+
+def resolve(  # noqa: PLR0913 - every option of a request
+    controllers: Sequence[Controller],
+    *,
+    num_inference_steps: int | None = None,
+    sampler: Sampler | str | None = None,
+    steering: Steering | str | None = None,
+    temperature: float | None = None,
+    early_stop: EarlyStop | bool = False,
+    batch_size: int = 64,
+) -> Settings:
+    """The settings of a request: the defaults for its wishes, changed where it says so.
+
+    Raises:
+        WishError: an option that is none, or a steering that could not reach a wish.
+    """
+    base = default_settings(controllers)
+    steps = base.num_inference_steps if num_inference_steps is None else num_inference_steps
+    check_counts(num_inference_steps=steps, batch_size=batch_size)
+    if temperature is not None and not (np.isfinite(temperature) and temperature > 0):
+        raise WishError(f"temperature is a number above 0, not {temperature}")
+    settings = Settings(
+        sampler=_named(sampler, SAMPLERS, "sampler") or base.sampler,
+        steering=_named(steering, STEERINGS, "steering") or base.steering,
+        num_inference_steps=steps,
+        temperature=base.temperature if temperature is None else temperature,
+        early_stop=EarlyStop() if early_stop is True else (early_stop or None),
+        batch_size=batch_size,
+    )
+    check_paths(settings.sampler, settings.steering, controllers)
+    return settings
+
+
+def check_counts(**counts: Any) -> None:
+    """Refuse what is no whole number of 1 or more.
+
+    Raises:
+        WishError: names the argument.
+    """
+    for name, value in counts.items():
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise WishError(f"{name} is a whole number of 1 or more, not {value!r}")
+
+
+def _named(value: Any, known: dict[str, Any], kind: str) -> Any:
+    if not isinstance(value, str):
+        return value
+    if value not in known:
+        raise WishError(f"{kind} {value!r} is unknown; choose from {', '.join(known)}")
+    return known[value]()
