@@ -114,7 +114,7 @@ def run_suite(  # noqa: PLR0913 - every part of a run can be named
 def write_report(out: Path, rows: Sequence[Row], facts: dict[str, Any]) -> None:
     """report.json and report.md, replaced in one step each."""
     out.mkdir(parents=True, exist_ok=True)
-    facts = {**facts, "commit": _commit(), "machine": machine()}
+    facts = {**facts, "commit": commit(), "machine": machine()}
     write_json(out / "report.json", {"facts": facts, "rows": [row.plain() for row in rows]})
     write_text(out / "report.md", markdown(rows, facts))
 
@@ -141,6 +141,7 @@ def machine() -> str:
     return f"{platform.machine()} {platform.processor() or ''} {platform.system()}".strip()
 
 
-def _commit() -> str:
+def commit() -> str:
+    """Short name of the commit that is checked out."""
     found = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
     return found.stdout.strip() or "unknown"
