@@ -13,7 +13,7 @@ from torch import Tensor
 
 from cdlm.control.controller import Controller, Shelf, Verdict, WishError
 from cdlm.control.estimate import Estimate
-from cdlm.control.heads import Head, LabelLogits, Reading, SpanHead, TokenHead
+from cdlm.control.heads import ArcHead, Head, LabelLogits, Reading, SpanHead, TokenHead
 from cdlm.control.layout import Layout, Vocabulary
 from cdlm.control.learned import Learned
 from cdlm.data.syntax import PHRASES, parse_one
@@ -30,12 +30,13 @@ LONGEST = 12
 class Spans(Learned):
     """``Spans(spans=[(4, 7, "NP")])`` or ``Spans(contains=["NP 3-5"])``: words 4 to 7, counted from 1, are a noun phrase.
 
-    A span at a known place is log-evidence: the tags that such phrases had in the corpus, weighted, with the tags around
-    them. The span head adds an energy: -log P(span | text), for ``contains`` over all places where it may stand.
+    A span at a known place is log-evidence: the tags and dependency labels that such phrases had in the corpus, weighted,
+    with those around them. The span head adds an energy: -log P(span | text), for ``contains`` over all places where it may
+    stand.
 
     Attributes:
         spans: (first word, last word, label). contains: a label and a number or range of words.
-        tagger: folder of the head for tags; empty: the model's own. templates: weight of the evidence from tags.
+        tagger: folder of the head for dependencies; empty: the model's own. templates: weight of the evidence from labels.
     """
 
     name = "spans"
@@ -45,9 +46,9 @@ class Spans(Learned):
     )
     contains: Sequence[str] = field(default=(), metadata={"help": "phrases anywhere, such as NP 3-5"})
     tagger: str | Path | Head = field(
-        default="", metadata={"help": "folder of the head for tags; empty: the model's own"}
+        default="", metadata={"help": "folder of the head for dependencies; empty: the model's own"}
     )
-    templates: float = field(default=1.0, metadata={"help": "weight of the tags that such phrases have"})
+    templates: float = field(default=1.0, metadata={"help": "weight of the labels that such phrases have"})
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -73,9 +74,11 @@ class Spans(Learned):
         assert isinstance(bound, Spans)
         if isinstance(bound.tagger, Head):
             return bound
-        return replace(bound, tagger=shelf.find("pos", str(bound.tagger) or None))
+        return replace(bound, tagger=shelf.find("dependencies", str(bound.tagger) or None))
 
     def check(self, vocabulary: Vocabulary) -> None:
+        if isinstance(self.tagger, Head) and not isinstance(self.tagger, ArcHead):
+            raise WishError("spans: the tagger is a head for dependencies; train one: --task dependencies")
         if not isinstance(self.head, SpanHead):
             raise WishError("spans: this head knows no spans; train one: cdlm train-controller --task spans")
 
@@ -88,24 +91,29 @@ class Spans(Learned):
         return layout.narrow(low, layout.high, "spans")
 
     def evidence(self, estimate: Estimate, vocabulary: Vocabulary) -> Logits | None:
-        if self.negate or not self.spans or self.templates == 0 or not isinstance(self.tagger, TokenHead):
+        if self.negate or not self.spans or self.templates == 0:
             return None
         with torch.no_grad():
-            context = self.tagger.context(Reading.of(estimate))
-            return self.templates * self.tagger.evidence(context, self._wanted(estimate, context, vocabulary))
+            context = self.labeller.context(Reading.of(estimate))
+            return self.templates * self.labeller.evidence(context, self._wanted(estimate, context, vocabulary))
+
+    @property
+    def labeller(self) -> TokenHead:
+        """What labels words, once bound."""
+        assert isinstance(self.tagger, ArcHead)
+        return self.tagger.tags
 
     def _wanted(self, estimate: Estimate, context: LabelLogits, vocabulary: Vocabulary) -> LabelLogits:
-        assert isinstance(self.tagger, TokenHead)
         wanted = torch.zeros_like(context)
         for rows, first, _ in word_places(estimate.canvas, vocabulary):
             at = rows[:, None], first
-            belief = self.tagger.label_probabilities(context[at], estimate.probabilities[at])
+            belief = self.labeller.label_probabilities(context[at], estimate.probabilities[at])
             for begin, end, label in self.spans:
                 wanted[at] = wanted[at] + self._of_span(belief, int(begin) - 1, int(end), label)
         return wanted
 
     def _of_span(self, belief: LabelLogits, begin: int, end: int, label: str) -> LabelLogits:
-        """Log-weights of the tags of words ``begin - 1`` to ``end``, both neighbours included."""
+        """Log-weights of the labels of words ``begin - 1`` to ``end``, both neighbours included."""
         out = torch.zeros_like(belief)
         found = self._templates(label, end - begin)
         if found is None or end > belief.shape[1]:
@@ -123,14 +131,14 @@ class Spans(Learned):
         return out
 
     def _templates(self, label: str, words: int) -> tuple[Tensor, Tensor] | None:
-        """Tag ids of every template, edges as their marks, and counts."""
+        """Label ids of every template, edges as their marks, and counts."""
         assert isinstance(self.head, SpanHead)
-        assert isinstance(self.tagger, TokenHead)
-        listed = self.head.config.facts.get("templates", {}).get(label, {}).get(str(words))
+        kept = self.head.config.facts.get("templates", {"labels": (), "phrases": {}})
+        listed = kept["phrases"].get(label, {}).get(str(words))
         if not listed:
             return None
-        known = {tag: k for k, tag in enumerate(self.tagger.labels)}
-        ids = [[_EDGES[t] if t in _EDGES else known.get(t, -1) for t in tags.split()] for tags, _ in listed]
+        known = {tag: k for k, tag in enumerate(self.labeller.labels)} | _EDGES
+        ids = [[known.get(kept["labels"][int(n)], -1) for n in numbers.split()] for numbers, _ in listed]
         return torch.tensor(ids), torch.tensor([float(count) for _, count in listed])
 
     def energy(self, estimate: Estimate, vocabulary: Vocabulary) -> PerSample | None:

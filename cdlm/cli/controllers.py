@@ -26,13 +26,14 @@ def controllers(json: o.Json = False) -> None:
     """List the wishes that are installed, and their fields."""
     with waiting("loading"):
         from cdlm.control.controller import Controller
+        from cdlm.control.learned import Learned
         from cdlm.control.registry import find_controller, registered
 
         found = {name: find_controller(name) for name in registered()}
     if json:
         print_json(
             {
-                name: {"does": purpose(c), "fields": [_plain(c, f) for f in [*wish_fields(c), *fields(Controller)]]}
+                name: {"does": purpose(c), "fields": [_plain(c, f) for f in [*wish_fields(c), *_shared(c)]]}
                 for name, c in found.items()
             }
         )
@@ -44,7 +45,25 @@ def controllers(json: o.Json = False) -> None:
         console.print(_table(controller, wish_fields(controller)))
     console.print(Text("every controller", "bold cyan"))
     console.print(_table(Controller, list(fields(Controller))))
+    console.print(Text("those that a trained head follows", "bold cyan"))
+    console.print(_table(Learned, fields_of_heads()))
     console.print(Text(USE, "dim"))
+
+
+def fields_of_heads() -> "list[Field[Any]]":
+    """What every learned controller has besides."""
+    from cdlm.control.controller import Controller
+    from cdlm.control.learned import Learned
+
+    common = {f.name for f in fields(Controller)}
+    return [f for f in fields(Learned) if f.name not in common]
+
+
+def _shared(controller: type) -> "list[Field[Any]]":
+    from cdlm.control.controller import Controller
+    from cdlm.control.learned import Learned
+
+    return [*fields(Controller), *(fields_of_heads() if issubclass(controller, Learned) else [])]
 
 
 def purpose(controller: "type[Controller]") -> str:

@@ -51,6 +51,8 @@ def generate(
     if show_steps:
         for index in range(count):
             play(pipe.stream(controllers=wishes, index=index, **sampling.keywords), index + 1)
+    from cdlm.settings import default_settings
+
     started = perf_counter()
     with waiting("writing"):
         output = pipe.generate(

@@ -87,10 +87,11 @@ def _from_value(name: str, value: str) -> "Controller":
 
 
 def wish_fields(controller: "type[Controller]") -> "list[Field[Any]]":
-    """The fields that are the wish itself, in order; weight and window, which every controller has, are left out."""
+    """The fields that are the wish itself, in order; weight, window and head, which many controllers have, are left out."""
     from cdlm.control.controller import Controller
+    from cdlm.control.learned import Learned
 
-    common = {f.name for f in fields(Controller)}
+    common = {f.name for f in (*fields(Controller), *fields(Learned))}
     return [f for f in fields(controller) if f.name not in common and f.init]
 
 

@@ -230,8 +230,9 @@ class TokenHead(Head):
 
     def label_probabilities(self, context: LabelLogits, probabilities: Logits) -> LabelLogits:
         """log P(label) of every position, the token averaged out."""
-        joint = (context[:, :, None] + self.lexicon).log_softmax(-1).exp()
-        return torch.einsum("blv,blvk->blk", probabilities, joint).clamp(min=1e-9).log()
+        weights, lexicon = (context - context.amax(-1, keepdim=True)).exp(), self.lexicon.exp()
+        shares = probabilities / (weights @ lexicon.T + 1e-30)
+        return (weights * (shares @ lexicon)).clamp(min=1e-9).log()
 
 
 class TextHead(Head):

@@ -107,7 +107,7 @@ def spans(
         edges = [*starts, len(ids)]
         found = ((starts[a], edges[b] - 1, PHRASES.index(label)) for a, b, label in parses[row].spans)
         examples.append(Example(ids, spans=tuple(sorted(found))))
-    facts = {"templates": span_templates([parses[row] for row, _ in rows])}
+    facts = {"templates": numbered(span_templates([parses[row] for row, _ in rows]))}
     return _labelled("spans", {"spans": PHRASES}, texts, rows, examples, facts)
 
 
@@ -159,6 +159,17 @@ def span_templates(parses: Iterable[Parse]) -> dict[str, dict[str, list[list[Any
         if kept[kind] <= TEMPLATES:
             found.setdefault(label, {}).setdefault(str(size), []).append([tags, count])
     return found
+
+
+def numbered(templates: dict[str, dict[str, list[list[Any]]]]) -> dict[str, Any]:
+    """The same with word labels as numbers in a list of ``labels``: they are long, and many."""
+    labels = sorted({w for sizes in templates.values() for kept in sizes.values() for t, _ in kept for w in t.split()})
+    number = {label: str(n) for n, label in enumerate(labels)}
+    phrases = {
+        phrase: {size: [[" ".join(number[w] for w in t.split()), n] for t, n in kept] for size, kept in sizes.items()}
+        for phrase, sizes in templates.items()
+    }
+    return {"labels": labels, "phrases": phrases}
 
 
 def hold_out(labelled: Labelled, share: float, seed: int, most: int | None = None) -> tuple[Labelled, Labelled]:
@@ -237,7 +248,7 @@ def _at_starts(values: Iterable[int], starts: Sequence[int], size: int) -> tuple
 
 
 def _templates(parse: Parse) -> Iterator[tuple[str, int, str]]:
-    around = ("^", *parse.tags, "$")
+    around = ("^", *(f"{tag}/{label}" for tag, label in zip(parse.tags, parse.labels, strict=True)), "$")
     for start, end, label in parse.spans:
         if end - start <= LONGEST_TEMPLATE:
             yield label, end - start, " ".join(around[start : end + 2])

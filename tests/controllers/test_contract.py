@@ -16,7 +16,7 @@ from cdlm.control.learned import Learned
 from cdlm.data.syntax import parse_one
 from cdlm.output import Output
 from cdlm.pipeline import Pipeline
-from cdlm.sampling.samplers import Commit
+from cdlm.sampling.samplers import Commit, Reopen
 from cdlm.sampling.steering import DescendLatent, ShiftEstimate, TiltPosterior, energy_slope
 from cdlm.shelf import save_head
 from controllers import (
@@ -33,7 +33,7 @@ from tests.controllers.heads import STAGES, energy_of, latent_moment, moment, sl
 
 CHEAP, DEAR = "Zizzi is a cheap pub near the park.", "Zizzi is a dear pub near the park."
 SERVES, NEAR = "Zizzi serves Indian food.", "near the park there is a pub called Zizzi."
-STEPS = 6
+STEPS, REOPENING = 6, Reopen(Commit(floor=1.0, top_p=0.95), rounds=1, steps=3, share=0.3)
 
 Making = Callable[..., Learned]
 
@@ -99,7 +99,7 @@ class Subject:
 
     def write(self, wishes: list[Controller], count: int = 4, **options: object) -> Output:
         length = Length(len(self.pipe.tokenizer.spans(self.case.yes)))
-        settings = {"num_inference_steps": STEPS, "seed": 3, **options}
+        settings = {"num_inference_steps": STEPS, "seed": 3, "sampler": REOPENING, **options}
         return self.pipe.generate(count, controllers=[*wishes, length], **settings)  # type: ignore[arg-type]
 
 
