@@ -8,6 +8,7 @@ python benchmarks/make_models.py --skip-train      # export and measure the run 
 import argparse
 import json
 import os
+import re
 import shutil
 import sys
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ import reviews_corpus
 
 from cdlm.config import load_config
 from cdlm.data.tokenizer import TextTokenizer
-from cdlm.evaluation.suite import run_suite
+from cdlm.evaluation.suite import HEADS, TASKS, run_suite
 from cdlm.files import write_folder, write_json, write_text
 from cdlm.hub import fill_model_folder, load_model
 from cdlm.lengths import LengthModel
@@ -38,7 +39,7 @@ class Recipe:
 
     Attributes:
         stages: configurations, each going on from the one before. heads: task -> (labelled data, steps).
-        suite: whether the E2E suite measures it.
+        reports: what of benchmarks/results speaks of it. suite: whether the E2E suite measures it.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Recipe:
     licence: Path
     heads: dict[str, tuple[str, int]] = field(default_factory=dict)
     length_steps: int = 4000
+    reports: tuple[str, ...] = ("e2e",)
     suite: bool = True
 
 
@@ -56,12 +58,15 @@ RECIPES = {
         (ROOT / "configs" / "e2e_base.yaml", ROOT / "configs" / "e2e.yaml"),
         CARDS / "LICENSE-CC-BY-SA-4.0.txt",
         {"pos": (E2E, 600), "attribute": (E2E, 700), "spans": (E2E, 2000), "dependencies": (E2E, 1000)},
+        reports=("e2e", "control"),
     ),
     "reviews": Recipe(
         "reviews",
         (ROOT / "configs" / "reviews_base.yaml", ROOT / "configs" / "reviews.yaml"),
         CARDS / "LICENSE-reviews.txt",
         {"sentiment": ("runs/data/reviews/labels.train.tsv", 1200)},
+        length_steps=2000,
+        reports=("sentiment",),
         suite=False,
     ),
 }
@@ -85,20 +90,35 @@ def main() -> None:
     candidate = output / "candidate"
     export(recipe, output / "best", candidate)
     add_heads(recipe, candidate, output / HEADS_FOLDER)
-    results = measure(recipe, candidate, args.suite, args.force) if recipe.suite else RESULTS / recipe.name
-    card(recipe, candidate, results)
+    if recipe.suite:
+        measure(recipe, candidate, args.suite, args.force)
+    card(recipe, candidate)
     write_folder(ROOT / "models" / recipe.name, lambda folder: _copy(candidate, folder))
 
 
-def measure(recipe: Recipe, candidate: Path, suite: str, force: bool) -> Path:
-    """The folder of the new results, put in the place of the old ones unless a bar that was met is missed now."""
-    measured, old = RESULTS / f"{recipe.name}-candidate", RESULTS / recipe.name
-    corpus = Path(load_config(recipe.stages[-1]).data.train).parent
-    run_suite(model=candidate, suite=suite, corpus=corpus, teacher=TEACHER / recipe.name, out=measured, progress=_show)
-    if old.is_dir() and not force and worse(measured, old):
-        sys.exit(f"models/{recipe.name} stays: {worse(measured, old)}; the candidate lies in {candidate}")
-    shutil.rmtree(old, ignore_errors=True)
-    return measured.rename(old)
+def measure(recipe: Recipe, candidate: Path, suite: str, force: bool) -> None:
+    """Run the suite; the new reports take the place of the old ones unless a bar that was met is missed now.
+
+    What needs the heads has a report of its own, ``control``.
+    """
+    steered = [*HEADS, "length"]
+    reports = {"control": steered, recipe.name: [task for task in TASKS if task not in steered]}
+    for name, tasks in reports.items():
+        run_suite(
+            model=candidate,
+            suite=suite,
+            corpus=Path(load_config(recipe.stages[-1]).data.train).parent,
+            teacher=TEACHER / recipe.name,
+            out=RESULTS / f"{name}-candidate",
+            tasks=tasks,
+            progress=_show,
+        )
+        lost = worse(RESULTS / f"{name}-candidate", RESULTS / name) if (RESULTS / name).is_dir() else ""
+        if lost and not force:
+            sys.exit(f"models/{recipe.name} stays: {lost}; the candidate lies in {candidate}")
+    for name in reports:
+        shutil.rmtree(RESULTS / name, ignore_errors=True)
+        (RESULTS / f"{name}-candidate").rename(RESULTS / name)
 
 
 def export(recipe: Recipe, best: Path, candidate: Path) -> None:
@@ -137,14 +157,15 @@ def worse(new: Path, old: Path) -> str:
     return f"{lost[0][0]}: {lost[0][1]} no longer meets its bar" if lost else ""
 
 
-def card(recipe: Recipe, folder: Path, results: Path) -> None:
-    """README.md of the model: data, licence, cost, measured quality, limits."""
-    text = (ROOT / "benchmarks" / "cards" / f"{recipe.name}.md").read_text(encoding="utf-8")
-    table = (results / "report.md").read_text(encoding="utf-8")
+def card(recipe: Recipe, folder: Path) -> None:
+    """README.md of the model: data, licence, cost, measured quality (``{{report NAME}}``: of benchmarks/results), limits."""
+    text = (CARDS / f"{recipe.name}.md").read_text(encoding="utf-8")
     training = json.loads((folder / "training.json").read_text())
-    figures = "\n".join(f"- {k}: {v}" for k, v in training.items())
-    write_text(folder / "README.md", text.replace("{{report}}", table).replace("{{training}}", figures))
-    write_json(folder / "figures.json", json.loads((results / "report.json").read_text())["facts"])
+    text = text.replace("{{training}}", "\n".join(f"- {k}: {v}" for k, v in training.items()))
+    reports = re.compile(r"\{\{report (\w+)\}\}")
+    write_text(folder / "README.md", reports.sub(lambda m: (RESULTS / m[1] / "report.md").read_text("utf-8"), text))
+    facts = {name: json.loads((RESULTS / name / "report.json").read_text())["facts"] for name in recipe.reports}
+    write_json(folder / "figures.json", facts)
 
 
 def _rows(results: Path) -> dict[tuple[str, str], bool | None]:

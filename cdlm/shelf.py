@@ -16,6 +16,7 @@ from cdlm.files import write_folder, write_json
 
 HEADS_FOLDER = "heads"
 CONFIG, WEIGHTS = "head.json", "head.safetensors"
+_UNUSABLE = (OSError, ValueError, LookupError, TypeError, RuntimeError, AttributeError, AssertionError, StopIteration)
 
 
 @dataclass
@@ -45,8 +46,8 @@ class HeadShelf:
         Raises:
             WishError: there is none, it cannot be read, or it reads another model.
         """
-        folder = Path(source) if source else (self.folder or Path()) / task
-        if not (folder / CONFIG).is_file():
+        folder = Path(source) if source else self.folder and self.folder / task
+        if folder is None or not (folder / CONFIG).is_file():
             have = f"it has: {', '.join(self.tasks)}" if self.tasks else "it has none"
             where = f"no head at {folder}" if source else f"this model has no head for {task} ({have})"
             raise WishError(f"{where}; train one: cdlm train-controller --task {task} --data … --out …")
@@ -75,7 +76,7 @@ def load_head(folder: Path) -> Head:
         config = HeadConfig.from_plain(json.loads((folder / CONFIG).read_text(encoding="utf-8")))
         head = make_head(config)
         head.load_state_dict({k: v.float() for k, v in load_file(folder / WEIGHTS).items()})
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+    except (*_UNUSABLE, SafetensorError) as error:
         raise WishError(f"the head in {folder} cannot be loaded, it is incomplete or damaged: {error}") from None
     return head.eval().requires_grad_(False)
 

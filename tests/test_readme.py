@@ -15,8 +15,9 @@ ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
 COMMANDS = [line for kind, text in BLOCKS if kind == "sh" for line in text.splitlines() if line.startswith("cdlm ")]
-WRITING = [c for c in COMMANDS if "--model e2e" in c]
-OWN = [c for c in COMMANDS if c not in WRITING]
+LABELS = [c for c in COMMANDS if "heads/tone" in c]
+WRITING = [c for c in COMMANDS if "--model e2e" in c and c not in LABELS]
+OWN = [c for c in COMMANDS if c not in WRITING and c not in LABELS]
 
 
 def invoke(command: str) -> str:
@@ -51,8 +52,22 @@ def test_readme_own_corpus_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert invoke(write).strip()
 
 
+def test_readme_own_labels_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both commands in a row, on a small table; the training is shortened."""
+    rows = [
+        f"{label},The Eagle {verb} {food} food."
+        for label, verb in (("formal", "serves"), ("casual", "has"))
+        for food in ("Indian", "French", "Italian", "English", "Chinese")
+    ]
+    (tmp_path / "my-labels.csv").write_text("\n".join(["label,text", *rows]), encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    train, write = LABELS
+    assert "heads/tone" in invoke(f"{train} --steps 10")
+    assert invoke(write).strip()
+
+
 def test_readme_python_runs(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    (code,) = [text for kind, text in BLOCKS if kind == "python"]
+    code = "\n".join(text for kind, text in BLOCKS if kind == "python")
     (tmp_path / "example.py").write_text(code, encoding="utf-8")
     runpy.run_path(str(tmp_path / "example.py"))
     assert "Verdict" in capsys.readouterr().out

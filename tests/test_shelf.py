@@ -18,7 +18,11 @@ from cdlm.shelf import CONFIG, WEIGHTS, HeadShelf, load_head, model_fingerprint,
 from tests.sampling.toys import VOCAB, small_model
 
 LABELS = {"tokens": {"pos": ("DET", "NOUN")}, "text": {"food": ("", "Indian"), "price": ("cheap", "dear")}}
-FACTS = {"share": 0.25, "templates": {"NP": {"2": [["^ DET NOUN $", 3]]}}, "figures": {"loss": 1.5}}
+FACTS = {
+    "share": 0.25,
+    "templates": {"labels": ["^", "DET/det"], "phrases": {"NP": {"1": [["0 1", 3]]}}},
+    "figures": {"loss": 1.5},
+}
 TOKENIZER = "a tokenizer"
 
 

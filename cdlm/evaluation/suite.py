@@ -35,7 +35,7 @@ TASKS: dict[str, Task] = {
 HEADS: dict[str, set[str]] = {
     "attribute": {"attribute"},
     "pos": {"pos"},
-    "spans": {"spans", "pos"},
+    "spans": {"spans", "dependencies"},
     "tree": {"dependencies", "pos"},
     "composition": {"attribute", "pos"},
 }

@@ -23,7 +23,9 @@ SILENT = ""
 RARE = 3
 """A joint tag and dependency label has to be seen so often."""
 LONGEST_TEMPLATE, TEMPLATES = 12, 30
-JUDGE_SHARE = 0.2
+JUDGE_SHARE, JUDGE_EPOCHS = 0.2, 6
+JUDGE_TEXTS = 6000
+"""With fewer texts a judge goes over them more often."""
 
 Encoded = tuple[tuple[int, ...], list[int]]
 """Ids of a text, and the positions at which its words begin."""
@@ -194,8 +196,9 @@ def hold_out_judge(labelled: Labelled, seed: int) -> tuple[Labelled, Labelled]:
 
 
 def fit_judge(head: TextHead, texts: Sequence[str], labels: Sequence[Sequence[int]], seed: int = 0) -> None:
-    """Fit the judge that a text head brings along."""
-    head.judge.fit([split_words(text) for text in texts], labels, seed=seed)
+    """Fit the judge that a text head brings along; the fewer its texts are, the more often it sees them."""
+    epochs = max(JUDGE_EPOCHS, JUDGE_EPOCHS * JUDGE_TEXTS // max(1, len(texts)))
+    head.judge.fit([split_words(text) for text in texts], labels, epochs=min(epochs, 150), seed=seed)
 
 
 def encoded(texts: Sequence[str], tokenizer: TextTokenizer, longest: int | None) -> list[tuple[int, Encoded]]:

@@ -80,12 +80,29 @@ def test_spans_end_at_their_last_piece(pieces):
     assert len(example.spans) == len(PARSE.spans)
 
 
-def test_templates_have_the_tags_around_them(words):
+def test_templates_have_the_labels_around_them(words):
     other = Parse(("a", "cheap", "pub"), ("DET", "ADJ", "NOUN"), (2, 2, 2), ("det", "amod", "root"))
     found = labelling.spans([TEXT, TEXT, "a cheap pub"], words, [PARSE, PARSE, other]).facts["templates"]
-    assert found["NP"]["2"] == [["^ DET NOUN VERB", 2]]
-    assert found["NP"]["1"] == [["VERB NOUN $", 2]]
-    assert found["NP"]["3"] == [["^ DET ADJ NOUN $", 1]]
+
+    def spelled(size):
+        kept = found["phrases"]["NP"][size]
+        return [[" ".join(found["labels"][int(n)] for n in numbers.split()), count] for numbers, count in kept]
+
+    assert spelled("2") == [["^ DET/det NOUN/nsubj VERB/root", 2]]
+    assert spelled("1") == [["VERB/root NOUN/dobj $", 2]]
+    assert spelled("3") == [["^ DET/det ADJ/amod NOUN/root $", 1]]
+
+
+def test_templates_at_the_edges_are_kept_beside_more_frequent_ones(monkeypatch):
+    monkeypatch.setattr(labelling, "TEMPLATES", 1)
+    inner = Parse(
+        ("it", "is", "a", "pub", "!"),
+        ("PRON", "AUX", "DET", "NOUN", "PUNCT"),
+        (1, 1, 3, 1, 1),
+        ("nsubj", "root", "det", "attr", "punct"),
+    )
+    outer = Parse(("a", "pub"), ("DET", "NOUN"), (1, 1), ("det", "root"))
+    assert len(labelling.span_templates([inner, inner, outer])["NP"]["2"]) == 2
 
 
 def test_long_spans_and_rare_templates_are_left_out(monkeypatch):
@@ -98,7 +115,7 @@ def test_long_spans_and_rare_templates_are_left_out(monkeypatch):
     assert set(sizes) == {"3", "12"}
     monkeypatch.setattr(labelling, "TEMPLATES", 1)
     found = labelling.span_templates([PARSE, flat(2), flat(2)])
-    assert found["NP"]["2"] == [["^ DET NOUN $", 2]]
+    assert found["NP"]["2"][0] == ["^ DET/det NOUN/root $", 2]
 
 
 @pytest.mark.parametrize("text", ["the castle serves food", "the pub serves food", ""])
