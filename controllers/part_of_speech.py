@@ -88,7 +88,9 @@ class PartOfSpeech(Learned):
         """-log P(fitting tag) of every position; the belief about the word itself is a constant, its surroundings are not."""
         reading = Reading.of(estimate)
         context = self.tagger.context(reading)
-        fit = self.tagger.evidence(context, self._wanted(estimate, context.detach(), vocabulary))
+        with torch.no_grad():  # what is wanted of each position is given; the belief is moved towards it
+            wanted = self._wanted(estimate, context, vocabulary)
+        fit = self.tagger.evidence(context, wanted)
         return -(fit.exp() * reading.probabilities.detach()).sum(-1).clamp(min=1e-6).log()
 
     def _wanted(self, estimate: Estimate, context: LabelLogits, vocabulary: Vocabulary) -> LabelLogits:

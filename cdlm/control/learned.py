@@ -59,8 +59,8 @@ class Learned(Controller):
         return self.weight * _RAMPS[self.ramp](progress)
 
     def settings(self) -> dict[str, Any]:
-        plain = super().settings()
-        return plain | {"head": plain["head"] if isinstance(plain["head"], str) else ""}
+        plain = {k: str(v) if isinstance(v, Path) else v for k, v in super().settings().items()}
+        return {k: "" if isinstance(v, Head) else v for k, v in plain.items()}
 
     def log_not(self, log_probability: Tensor) -> Tensor:
         """log P of the wish, or of its opposite."""

@@ -205,10 +205,10 @@ def test_a_missing_head_names_the_command_that_trains_it(
         tiny_pipe.generate(1, controllers=[elsewhere], num_inference_steps=2)
 
 
-def test_phrases_need_the_head_for_tags_too(taught_pipe: Pipeline, tmp_path: Path) -> None:
+def test_phrases_need_the_head_for_dependencies_too(taught_pipe: Pipeline, tmp_path: Path) -> None:
     shutil.copytree(f"{taught_pipe.heads.folder}/spans", tmp_path / "spans")
     poor = Pipeline(taught_pipe.model, taught_pipe.tokenizer, taught_pipe.lengths, tmp_path)
-    with refused(poor, r"no head for pos \(it has: spans\)"):
+    with refused(poor, r"no head for dependencies \(it has: spans\)"):
         poor.generate(1, controllers=[Spans(spans=[(1, 2, "NP")])], num_inference_steps=2)
 
 
@@ -225,7 +225,7 @@ def test_phrases_need_the_head_for_tags_too(taught_pipe: Pipeline, tmp_path: Pat
     ],
 )
 def test_a_head_for_something_else(taught_pipe: Pipeline, wish: Callable[[str], Controller], other: str) -> None:
-    with refused(taught_pipe, "train one: cdlm train-controller --task"):
+    with refused(taught_pipe, "train one: .*--task"):
         taught_pipe.generate(1, controllers=[wish(f"{taught_pipe.heads.folder}/{other}")], num_inference_steps=2)
 
 

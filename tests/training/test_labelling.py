@@ -227,6 +227,15 @@ def test_the_judge_learns_its_texts():
     assert torch.equal(found.argmax(-1), torch.tensor([0, 1]))
 
 
+@pytest.mark.parametrize(("texts", "epochs"), [(1, 150), (300, 120), (6000, 6), (10_000, 6)])
+def test_a_judge_goes_over_few_texts_more_often(monkeypatch, texts, epochs):
+    head = TextHead(HeadConfig("labels", "text", {"mood": ("neg", "pos")}, 10, 4, 16))
+    called = {}
+    monkeypatch.setattr(head.judge, "fit", lambda *_, **named: called.update(named))
+    labelling.fit_judge(head, ["a"] * texts, [(0,)] * texts, seed=3)
+    assert called == {"epochs": epochs, "seed": 3}
+
+
 def test_real_parses_fit():
     """The words of a real parse are those of a tokenizer."""
     pytest.importorskip("spacy")
