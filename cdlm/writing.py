@@ -63,6 +63,8 @@ class Writer:
         layout = free_layout(self.model.config.max_length - 2)
         for wish in sorted(controllers, key=lambda w: w.name != "infill"):
             layout = wish.plan(layout, self.tokenizer, rng)
+        for wish in controllers:
+            wish.review(layout, self.tokenizer)
         return layout
 
     def canvas(self, rows: Sequence[Row], controllers: Sequence[Controller]) -> Canvas:

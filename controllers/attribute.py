@@ -51,6 +51,10 @@ class Attribute(Labelled):
     def plan(self, layout: Layout, vocabulary: Vocabulary, rng: np.random.Generator) -> Layout:
         return self.words.plan(layout, vocabulary, rng) if self.words else layout
 
+    def review(self, layout: Layout, vocabulary: Vocabulary) -> None:
+        if self.words:
+            self.words.review(layout, vocabulary)
+
     def prepare(self, canvas: Canvas, vocabulary: Vocabulary) -> Canvas:
         return self.words.prepare(canvas, vocabulary) if self.words else canvas
 

@@ -76,6 +76,12 @@ class Keywords(Controller):
         layout = replace(layout, phrases=(*layout.phrases, *phrases))
         return layout.narrow(max([low, *ends, 1]), layout.high, "keywords")
 
+    def review(self, layout: Layout, vocabulary: Vocabulary) -> None:
+        for banned in self.exclude:
+            asked = [phrase.text for phrase in layout.phrases if contains(phrase.text, banned, vocabulary)]
+            if asked:
+                raise WishError(f"keywords: {banned!r} is excluded, but another wish includes {asked[0]!r}")
+
     def _refuse_contradictions(self, layout: Layout, vocabulary: Vocabulary) -> None:
         for banned in self.exclude:
             if _given(layout, banned, vocabulary):

@@ -57,10 +57,10 @@ class Spans(Learned):
             raise WishError('spans: contains is a list, such as contains=["NP 3-5"]')
         if not self.spans and not self.contains:
             raise WishError("spans: give spans=[(first, last, label)] or contains=[...]")
-        given: Sequence[Sequence[Any]] = self.spans  # from JSON they may be of any shape
+        given: Sequence[Any] = self.spans  # from JSON they may be of any shape
         for span in given:
-            if len(span) != 3 or not 1 <= int(span[0]) <= int(span[1]):
-                raise WishError(f"spans: (first, last, label) with 1 <= first <= last, not {tuple(span)}")
+            if not _is_span(span):
+                raise WishError(f"spans: (first, last, label) with 1 <= first <= last, not {span!r}")
         for label in [*(s[2] for s in self.spans), *(c[0] for c in self.anywhere)]:
             if label not in PHRASES:
                 raise WishError(f"spans: unknown label {label!r}; known: {', '.join(PHRASES)}")
@@ -75,7 +75,9 @@ class Spans(Learned):
         assert isinstance(bound, Spans)
         if isinstance(bound.tagger, Head):
             return bound
-        return replace(bound, tagger=shelf.find("dependencies", str(bound.tagger) or None))
+        bound = replace(bound, tagger=shelf.find("dependencies", str(bound.tagger) or None))
+        bound.check(vocabulary)
+        return bound
 
     def check(self, vocabulary: Vocabulary) -> None:
         if isinstance(self.tagger, Head) and not isinstance(self.tagger, ArcHead):
@@ -187,6 +189,12 @@ class Spans(Learned):
         return Verdict(
             self.name, held, 1 - share if self.negate else share, f"{sum(asked)} of {len(asked)} phrases there"
         )
+
+
+def _is_span(span: Any) -> bool:
+    if not isinstance(span, Sequence) or len(span) != 3 or not all(isinstance(x, int) for x in span[:2]):
+        return False
+    return bool(1 <= span[0] <= span[1])
 
 
 def _contained(text: str) -> tuple[str, int, int]:

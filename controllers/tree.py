@@ -61,6 +61,7 @@ class DependencyTree(Learned):
             return layout
         if not layout.low <= words <= layout.high:
             raise WishError(f"tree: the template has {words} words, but {layout.low} to {layout.high} are asked for")
+        _ = self._weights  # refuses a template that this model never saw the like of
         return layout.narrow(words, words, "tree")
 
     def evidence(self, estimate: Estimate, vocabulary: Vocabulary) -> Logits | None:

@@ -123,10 +123,10 @@ def _check_names(name: str, given: dict[str, Any], known: "dict[str, Field[Any]]
 
 
 def _coerced(place: str, kind: Any, value: Any) -> Any:
-    from pydantic import TypeAdapter, ValidationError
+    from pydantic import ConfigDict, TypeAdapter, ValidationError
 
     try:
-        return TypeAdapter(kind).validate_python(value)
+        return TypeAdapter(kind, config=ConfigDict(arbitrary_types_allowed=True)).validate_python(value)
     except ValidationError as error:
         first = error.errors()[0]
         raise ValueError(f"{place}: {first['msg']}, not {value!r}") from None

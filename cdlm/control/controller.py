@@ -111,6 +111,13 @@ class Controller(ABC):
         """
         return layout
 
+    def review(self, layout: Layout, vocabulary: Vocabulary) -> None:
+        """Look at what all wishes together have planned.
+
+        Raises:
+            WishError: another wish asks for what this one forbids.
+        """
+
     def prepare(self, canvas: Canvas, vocabulary: Vocabulary) -> Canvas:
         """The hard part that concerns tokens: pin, ban, restrict."""
         return canvas

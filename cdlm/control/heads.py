@@ -17,7 +17,7 @@ from cdlm.types import Clocks, Hidden, Latent, Logits, Mask, PerSample
 
 Kind = Literal["tokens", "text", "spans", "arcs"]
 LabelLogits = Float[Tensor, "batch length labels"]
-_FREQUENCIES = 16
+_FREQUENCIES, _HEADS = 16, 4
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ def _waves(t: Clocks) -> Float[Tensor, "batch length features"]:
 
 def _encoder(config: HeadConfig) -> nn.TransformerEncoder:
     layer = nn.TransformerEncoderLayer(
-        config.width, 4, 2 * config.width, dropout=0.1, activation="gelu", batch_first=True, norm_first=True
+        config.width, _HEADS, 2 * config.width, dropout=0.1, activation="gelu", batch_first=True, norm_first=True
     )
     return nn.TransformerEncoder(layer, config.layers, enable_nested_tensor=False)
 
@@ -141,6 +141,15 @@ class ContextEncoder(nn.Module):
         padding = None if reading.mask is None else ~reading.mask
         out: Hidden = self.norm(self.encoder(self.features(reading), src_key_padding_mask=padding))
         return out
+
+
+def _hiding(past: Bool[Tensor, "length length"], mask: Mask | None) -> Bool[Tensor, "..."]:
+    """What may not be looked at: the past and padding, but for a position itself, which must have something to look at."""
+    if mask is None:
+        return past
+    itself = torch.eye(len(past), dtype=torch.bool, device=past.device)
+    hidden = past | (~mask[:, None] & ~itself)
+    return hidden.repeat_interleave(_HEADS, 0)
 
 
 class NeighbourEncoder(nn.Module):
@@ -163,11 +172,8 @@ class NeighbourEncoder(nn.Module):
 
     def forward(self, reading: Reading) -> Hidden:
         x = self.features(reading)
-        if reading.mask is not None:
-            x = x * reading.mask[..., None]  # padding stands behind: what is left of a word never sees it
-        length = x.shape[1]
-        future = torch.ones(length, length, dtype=torch.bool, device=x.device).triu(1)
-        before, after = self.leftward(x, mask=future), self.rightward(x, mask=future.T)
+        future = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool, device=x.device).triu(1)
+        before, after = self.leftward(x, mask=future), self.rightward(x, mask=_hiding(future.T, reading.mask))
         edge = self.edge[:, None, None].expand(2, len(x), 1, -1)
         sides = [torch.cat([edge[0], before[:, :-1]], 1), torch.cat([after[:, 1:], edge[1]], 1)]
         out: Hidden = self.join(torch.cat(sides, -1))

@@ -97,4 +97,4 @@ def systematic(
     count = log_weights.shape[1]
     cumulative = log_weights.double().softmax(1).cumsum(1)
     points = (torch.arange(count, device=log_weights.device) + uniform[:, None]) / count
-    return torch.searchsorted(cumulative.contiguous(), points.contiguous()).clamp(max=count - 1)
+    return torch.searchsorted(cumulative.contiguous(), points.contiguous(), right=True).clamp(max=count - 1)

@@ -66,7 +66,7 @@ def refused(pipe: Pipeline, message: str) -> Iterator[None]:
         (lambda: Spans(spans=[("one", "two", "NP")]), r"\(first, last, label\)"),  # type: ignore[list-item]
         (lambda: Spans(contains="NP 3"), "contains is a list"),
         (lambda: Spans(contains=["NP 5-3"]), "allows no number of words"),
-        (lambda: Spans(contains=["three words"]), "such as NP 3-5, not 'three words'"),
+        (lambda: Spans(contains=["three words"]), "unknown label 'THREE'"),
         (Spans, "give spans"),
         (lambda: Keywords(include=["cheap"], exclude=["Cheap"]), "'cheap' is both included and excluded"),
     ],
