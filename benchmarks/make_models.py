@@ -55,7 +55,7 @@ E2E = "${CDLM_DATA}/e2e/train.txt"
 RECIPES = {
     "e2e": Recipe(
         "e2e",
-        (ROOT / "configs" / "e2e_base.yaml", ROOT / "configs" / "e2e.yaml"),
+        (ROOT / "configs" / "e2e.yaml", ROOT / "configs" / "e2e_hints.yaml"),
         CARDS / "LICENSE-CC-BY-SA-4.0.txt",
         {"pos": (E2E, 600), "attribute": (E2E, 700), "spans": (E2E, 2000), "dependencies": (E2E, 1000)},
         reports=("e2e", "control"),

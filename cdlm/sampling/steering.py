@@ -17,7 +17,7 @@ from cdlm.types import Clocks, Latent, Logits, PerSample
 
 Evaluate = Callable[[Latent], Estimate]
 STEEPEST = 10.0
-_LEAST = 1e-12
+_LEAST, _NOISE = 1e-12, 1e-6
 
 
 class Steering(ABC):
@@ -249,7 +249,7 @@ class DescendLatent(Steering):
             if gradient is None:
                 break
             memory = memory + gradient**2
-            z = z - self.rate * (gradient.sign() if self.sign else gradient / (memory.sqrt() + 1e-10))
+            z = z - self.rate * (_sign(gradient) if self.sign else gradient / (memory.sqrt() + 1e-10))
         return torch.where((t > 0)[..., None], z, proposal)
 
     def _gradient(  # noqa: PLR0913, PLR0917 - everything an energy may read
@@ -275,6 +275,11 @@ class DescendLatent(Steering):
             stay = ((latent - proposal) ** 2 / noise.sigma[..., None].clamp(min=1e-2) ** 2 / 2).sum()
             (gradient,) = torch.autograd.grad(energy.sum() + self.fluency * stay, latent)
         return gradient
+
+
+def _sign(gradient: Tensor) -> Tensor:
+    """Its signs; what is no more than rounding error is no direction, or a text would depend on its batch."""
+    return gradient.sign() * (gradient.abs() > _NOISE)
 
 
 STEERINGS: dict[str, type[Steering]] = {"tilt": TiltPosterior, "shift": ShiftEstimate, "descend": DescendLatent}
