@@ -105,14 +105,13 @@ class PartOfSpeech(Learned):
         self, estimate: Estimate, context: LabelLogits, rows: torch.Tensor, first: torch.Tensor
     ) -> LabelLogits:
         labels, exact = self.tagger.labels, self.pattern.tags
-        if exact is not None:
-            known = torch.full((len(exact), len(labels)), FLOOR, device=context.device)
-            for place, tag in enumerate(exact):
+        if exact is not None or not self.pattern.fits(len(first)):
+            known = torch.full((len(first), len(labels)), FLOOR, device=context.device)
+            for place, tag in enumerate(exact if exact and len(exact) == len(first) else ()):  # else none of the kind
                 known[place, [k for k, label in enumerate(labels) if label == tag]] = 0.0
-            return known[: len(first)].expand(len(rows), -1, -1)
-        belief = self.tagger.label_probabilities(
-            context[rows[:, None], first], estimate.probabilities[rows[:, None], first]
-        )
+            return known.expand(len(rows), -1, -1)
+        at = rows[:, None], first
+        belief = self.tagger.label_probabilities(context[at], estimate.probabilities[at])
         places = [TAGS.index(label) for label in labels]
         full = belief.new_full((*belief.shape[:2], len(TAGS)), -60.0)
         full[..., places] = belief

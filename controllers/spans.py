@@ -23,7 +23,7 @@ from controllers.places import word_places
 
 _CONTAINS = re.compile(r"(?:an?\s+)?([A-Za-z]+)(?:\s+of)?(?:\s+(\d+)(?:\s*[-–]\s*(\d+))?)?(?:\s+words?)?")
 _EDGES = {"^": -2, "$": -3}
-LONGEST = 12
+LONGEST, IMPOSSIBLE = 12, -20.0
 
 
 @dataclass(frozen=True)
@@ -150,8 +150,9 @@ class Spans(Learned):
         out = fit.new_zeros(len(fit))
         for rows, first, last in word_places(estimate.canvas, vocabulary):
             for begin, end, label in self.spans:
-                if end <= len(first):
-                    out[rows] += fit[rows, first[int(begin) - 1], last[int(end) - 1], PHRASES.index(label)]
+                kind = fit[rows][..., PHRASES.index(label)]
+                there = end <= len(first)
+                out[rows] += kind[:, first[int(begin) - 1], last[int(end) - 1]] if there else IMPOSSIBLE
             for label, low, high in self.anywhere:
                 out[rows] += self._somewhere(fit[rows][..., PHRASES.index(label)], first, last, low, high)
         return -self.log_not(out)
@@ -160,6 +161,8 @@ class Spans(Learned):
     def _somewhere(fit: Tensor, first: Tensor, last: Tensor, low: int, high: int) -> PerSample:
         """log P(one of the places holds the phrase), as if they were independent."""
         pairs = [(i, j) for i in range(len(first)) for j in range(i + low - 1, min(i + high, len(first)))]
+        if not pairs:
+            return fit.new_full((len(fit),), IMPOSSIBLE)
         begins, ends = (torch.tensor(x, device=fit.device) for x in zip(*pairs, strict=True))
         held = fit[:, first[begins], last[ends]]
         none = torch.log1p(-held.exp().clamp(max=1 - 1e-4)).sum(1)

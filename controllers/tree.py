@@ -97,8 +97,8 @@ class DependencyTree(Learned):
     def _wanted(self, estimate: Estimate, context: LabelLogits, vocabulary: Vocabulary) -> LabelLogits:
         wanted = torch.zeros_like(context)
         for rows, first, _ in word_places(estimate.canvas, vocabulary):
-            part = self._weights.to(context.device)[: len(first)]
-            wanted[rows[:, None], first[: len(part)]] = part.to(wanted.dtype)
+            same = len(first) == len(self._weights)  # a text of another length is none of the kind
+            wanted[rows[:, None], first] = self._weights.to(wanted) if same else REFUSED
         return wanted
 
     @cached_property

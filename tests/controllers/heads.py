@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 import torch
@@ -20,7 +21,7 @@ from cdlm.shelf import save_head
 from cdlm.training import labelling
 from cdlm.training.heads import train_head
 from cdlm.training.labelling import SILENT, Labelled
-from cdlm.types import Latent, Logits
+from cdlm.types import Latent
 
 STEPS, TOKENS, WIDTH, LAYERS = 80, 512, 32, 1
 SHARE = 0.25
@@ -146,43 +147,44 @@ def latent_moment(pipe: Pipeline, estimate: Estimate, z: Latent) -> Estimate:
     return replace(estimate, z=z, logits=logits, x0=model.embedding.expected(logits), latent_only=True)
 
 
-def holding_constants(function: Function) -> Function:
-    """The function with everything that it keeps out of its gradient held where it was at the first call.
+def holding_constants(function: Function, wish: Controller) -> Function:
+    """The function with everything that its gradient takes as given held where it was at the first call.
 
-    A wish says that something is a constant by ``detach``, the steering by ``total_evidence`` under ``no_grad``; a finite
-    difference has to keep it, too.
+    That is what a wish detaches, what it wants of each position, and a steering's evidence; a finite difference has to keep
+    it, too.
     """
-    constants: list[Tensor] = []
-    evidence: list[Logits | None] = []
-    detached, weighed = Tensor.detach, steerings.total_evidence
+    givers = [(Tensor, "detach"), (steerings, "total_evidence"), (type(wish), "_wanted")]
+    originals = {name: (owner, getattr(owner, name)) for owner, name in givers if hasattr(owner, name)}
+    given: dict[str, list[Any]] = {}
 
     def call(x: Tensor) -> Tensor:
-        again = iter(constants) if evidence or constants else None
+        again = {name: iter(values) for name, values in given.items()}
+        within: list[str] = []
 
-        def detach(value: Tensor) -> Tensor:
-            if again is not None:
-                return next(again)
-            constants.append(detached(value))
-            return constants[-1]
+        def giving(name: str) -> Callable[..., Any]:
+            def give(*arguments: Any) -> Any:
+                if within:  # a part of something that is given
+                    return originals[name][1](*arguments)
+                if again:
+                    return next(again[name])
+                within.append(name)
+                given.setdefault(name, []).append(originals[name][1](*arguments))
+                within.pop()
+                return given[name][-1]
 
-        def total_evidence(*arguments: object) -> Logits | None:
-            if not evidence:
-                with pytest.MonkeyPatch.context() as plain:
-                    plain.setattr(Tensor, "detach", detached)
-                    evidence.append(weighed(*arguments))  # type: ignore[arg-type]
-            return evidence[0]
+            return give
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(Tensor, "detach", detach)
-            patch.setattr(steerings, "total_evidence", total_evidence)
+            for name, (owner, _) in originals.items():
+                patch.setattr(owner, name, giving(name))
             return function(x)
 
     return call
 
 
-def slope_along(function: Function, x: Tensor, direction: Tensor, step: float) -> float:
+def slope_along(function: Function, x: Tensor, direction: Tensor, step: float, wish: Controller) -> float:
     """The central difference of a function with one value, by two steps so that the next term of its series is gone."""
-    held = holding_constants(function)
+    held = holding_constants(function, wish)
     with torch.no_grad():
         held(x)
         wide, narrow = (

@@ -184,7 +184,7 @@ def test_tilt_follows_the_gradient_of_the_energy(subject: Subject, stage: str) -
         direction = torch.zeros_like(belief)
         direction.view(-1)[place] = 1.0
         found = -slope.flatten()[place].item()
-        assert slope_along(of_belief, belief, direction, 5e-3) == pytest.approx(found, rel=0.03, abs=3e-3)
+        assert slope_along(of_belief, belief, direction, 5e-3, wish) == pytest.approx(found, rel=0.03, abs=3e-3)
 
 
 def directions(gradient: Tensor) -> list[Tensor]:
@@ -210,7 +210,7 @@ def test_descent_follows_the_gradient_of_the_energy(subject: Subject, stage: str
         return  # what a pattern wants of a position is held fixed while the belief moves
     energy = energy_of(subject.pipe, wish, with_evidence=True)
     for direction in directions(gradient):
-        found = slope_along(lambda x: energy(latent_moment(subject.pipe, estimate, x)), z, direction, 1e-2)
+        found = slope_along(lambda x: energy(latent_moment(subject.pipe, estimate, x)), z, direction, 1e-2, wish)
         assert found == pytest.approx(float((gradient * direction).sum()), rel=0.03, abs=3e-3)
 
 
@@ -236,7 +236,7 @@ def test_guidance_follows_the_gradient_through_the_denoiser(
         return  # what a pattern wants of a position is held fixed while the belief moves
     energy = energy_of(subject.pipe, wish, with_evidence=True)
     for direction in directions(gradient):
-        by_difference = slope_along(lambda x: energy(evaluate(x)), z, direction, 1e-2)
+        by_difference = slope_along(lambda x: energy(evaluate(x)), z, direction, 1e-2, wish)
         assert by_difference == pytest.approx(float((gradient * direction).sum()), rel=0.03, abs=3e-3)
 
 
@@ -275,6 +275,13 @@ def test_the_order_of_wishes_does_not_matter(subject: Subject) -> None:
         else Sentiment("negative", weight=1.5)
     )
     assert exactly(subject.write([subject.wish(), other])) == exactly(subject.write([other, subject.wish()])), "swapped"
+
+
+def test_what_is_not_wanted_says_nothing_of_the_length(subject: Subject) -> None:
+    """A text that is too short or too long for the wish is none of its kind."""
+    for words in (1, 3, 14) if subject.negate else ():
+        out = subject.pipe.generate(1, controllers=[subject.wish(), Length(words)], num_inference_steps=STEPS)
+        assert len(out.tokens[0]) == words
 
 
 def test_a_saved_head_writes_the_same_texts(subject: Subject, tmp_path: Path) -> None:
