@@ -57,7 +57,7 @@ RECIPES = {
         "e2e",
         (ROOT / "configs" / "e2e.yaml", ROOT / "configs" / "e2e_hints.yaml"),
         CARDS / "LICENSE-CC-BY-SA-4.0.txt",
-        {"pos": (E2E, 600), "attribute": (E2E, 700), "spans": (E2E, 2000), "dependencies": (E2E, 1000)},
+        {"pos": (E2E, 600), "attribute": (E2E, 700), "spans": (E2E, 2000), "dependencies": (E2E, 8000)},
         reports=("e2e", "control"),
     ),
     "reviews": Recipe(

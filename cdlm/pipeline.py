@@ -149,7 +149,7 @@ class Pipeline:
             return_top: how many of the ``num_candidates`` to return, best first. Other options as in :meth:`generate`.
         """
         wishes = [template_wish(template), *controllers]
-        options["sampler"] = options.get("sampler") or infill_sampler()
+        options["sampler"] = options.get("sampler") or infill_sampler(self.plan(wishes))
         steps = INFILL_STEPS if num_inference_steps is None else num_inference_steps
         if return_top is None:
             return self.generate(

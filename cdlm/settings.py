@@ -7,11 +7,17 @@ from typing import Any
 import numpy as np
 
 from cdlm.control.controller import Controller, WishError
+from cdlm.control.layout import Layout
 from cdlm.sampling.loop import EarlyStop
 from cdlm.sampling.samplers import SAMPLERS, Commit, Reopen, Sampler
 from cdlm.sampling.steering import STEERINGS, Steering, TiltPosterior, check_paths
 
-INFILL_STEPS, GUIDED_STEPS = 8, 48
+INFILL_STEPS, GUIDED_STEPS, SHORT_GAP = 8, 48, 4
+
+
+def free_sampler() -> Sampler:
+    """For texts that nothing pulls: bold draws in a loose order, and what does not fit the finished text is drawn again."""
+    return Reopen(Commit(floor=1.0, spread=1.0), rounds=3, steps=6, share=0.2, look=0.3)
 
 
 @dataclass(frozen=True)
@@ -21,10 +27,10 @@ class Settings:
     The defaults are the ones that ``benchmarks/samplers.py`` found best on the tuning half.
     """
 
-    sampler: Sampler = field(default_factory=lambda: Reopen(Commit(floor=1.0, top_p=0.97)))
+    sampler: Sampler = field(default_factory=free_sampler)
     steering: Steering = field(default_factory=TiltPosterior)
-    num_inference_steps: int = 32
-    temperature: float = 1.0
+    num_inference_steps: int = 64
+    temperature: float = 1.15
     early_stop: EarlyStop | None = None
     batch_size: int = 64
 
@@ -32,18 +38,20 @@ class Settings:
 def default_settings(controllers: Sequence[Controller] = ()) -> Settings:
     """Sampler, steering and steps for such wishes."""
     if any(wish.soft for wish in controllers):
-        return Settings(sampler=guided_sampler(), num_inference_steps=GUIDED_STEPS)
+        return Settings(sampler=guided_sampler(), num_inference_steps=GUIDED_STEPS, temperature=1.0)
     return Settings()
 
 
 def guided_sampler() -> Sampler:
     """For wishes that pull: what the finished text makes implausible, or a wish is unhappy with, is decided again thrice."""
-    return Reopen(Commit(floor=1.0, top_p=0.95), rounds=3, steps=6, share=0.3, look=0.3)
+    return Reopen(Commit(floor=1.0, top_p=0.92), rounds=3, steps=6, share=0.3, look=0.3)
 
 
-def infill_sampler() -> Sampler:
-    """A short gap inside much context: few steps, few risks, one round of second thoughts."""
-    return Reopen(Commit(floor=1.0, top_p=0.94), rounds=1, steps=3)
+def infill_sampler(layout: Layout) -> Sampler:
+    """Few steps inside much context: few risks in gaps of some words, a second look at longer ones."""
+    if all(gap.high is not None and gap.high <= SHORT_GAP for gap in layout.gaps):
+        return Reopen(Commit(floor=1.0, top_p=0.9), rounds=1, steps=3)
+    return Reopen(Commit(floor=1.0, top_p=0.94, spread=1.0), rounds=1, steps=3, share=0.3, look=0.3)
 
 
 def resolve(  # noqa: PLR0913 - every option of a request
@@ -62,6 +70,7 @@ def resolve(  # noqa: PLR0913 - every option of a request
         WishError: an option that is none, or a steering that could not reach a wish.
     """
     base = default_settings(controllers)
+    plain = base.temperature if sampler is None else 1.0  # which belongs to the sampler that it was chosen with
     steps = base.num_inference_steps if num_inference_steps is None else num_inference_steps
     check_counts(num_inference_steps=steps, batch_size=batch_size)
     if temperature is not None and not (np.isfinite(temperature) and temperature > 0):
@@ -70,7 +79,7 @@ def resolve(  # noqa: PLR0913 - every option of a request
         sampler=_named(sampler, SAMPLERS, "sampler") or base.sampler,
         steering=_named(steering, STEERINGS, "steering") or base.steering,
         num_inference_steps=steps,
-        temperature=base.temperature if temperature is None else temperature,
+        temperature=plain if temperature is None else temperature,
         early_stop=EarlyStop() if early_stop is True else (early_stop or None),
         batch_size=batch_size,
     )

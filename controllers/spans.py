@@ -48,8 +48,8 @@ class Spans(Learned):
     tagger: str | Path | Head = field(
         default="", metadata={"help": "folder of the head for dependencies; empty: the model's own"}
     )
-    weight: float = field(default=4.0, kw_only=True, metadata={"help": "how strongly the soft part pulls"})
-    templates: float = field(default=1.0, metadata={"help": "weight of the labels that such phrases have"})
+    weight: float = field(default=8.0, kw_only=True, metadata={"help": "how strongly the soft part pulls"})
+    templates: float = field(default=2.0, metadata={"help": "weight of the labels that such phrases have"})
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -76,7 +76,9 @@ def test_best_of_eight_is_more_plausible_than_one(tiny_pipe: Pipeline) -> None:
     one = tiny_pipe.generate(16, seed=2, **FEW)
     best = tiny_pipe.generate(16, seed=2, num_candidates=8, **FEW)
     assert np.mean([w.surprise for w in best]) < 0.9 * np.mean([w.surprise for w in one])
-    assert all(b.surprise <= o.surprise for b, o in zip(best, one, strict=True))  # the first candidate is that text
+    assert all(
+        b.surprise <= o.surprise + 1e-5 for b, o in zip(best, one, strict=True)
+    )  # the first candidate is that text
     assert best.evaluations > 6 * one.evaluations
 
 

@@ -58,7 +58,7 @@ def test_the_seed_is_0_unless_told(run, e2e):
 
 
 def test_early_stop_says_what_it_saved(run, e2e):
-    assert "of 64 saved" in run("generate", "--count", "2", "--early-stop").stdout
+    assert "of 128 saved" in run("generate", "--count", "2", "--early-stop").stdout
 
 
 def test_steps_are_lines_in_a_pipe(run, e2e):
