@@ -16,6 +16,8 @@ def benchmark_module() -> Callable[[str], ModuleType]:
     """``benchmark_module("speed")`` is benchmarks/speed.py as a module."""
 
     def load(name: str) -> ModuleType:
+        if str(FOLDER) not in sys.path:
+            sys.path.append(str(FOLDER))  # a script finds its neighbours
         spec = importlib.util.spec_from_file_location(f"benchmarks_{name}", FOLDER / f"{name}.py")
         assert spec is not None
         assert spec.loader is not None
