@@ -12,12 +12,12 @@ from cdlm.sampling.loop import EarlyStop
 from cdlm.sampling.samplers import SAMPLERS, Commit, Reopen, Sampler
 from cdlm.sampling.steering import STEERINGS, Steering, TiltPosterior, check_paths
 
-INFILL_STEPS, GUIDED_STEPS, SHORT_GAP = 8, 48, 4
+INFILL_STEPS, GUIDED_STEPS, SHORT_GAP = 8, 52, 4
 
 
 def free_sampler() -> Sampler:
     """For texts that nothing pulls: bold draws in a loose order, and what does not fit the finished text is drawn again."""
-    return Reopen(Commit(floor=1.0, spread=1.0), rounds=3, steps=6, share=0.2, look=0.3)
+    return Reopen(Commit(floor=1.0, spread=1.0), rounds=5, steps=5, share=0.2, look=0.3)
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Settings:
     sampler: Sampler = field(default_factory=free_sampler)
     steering: Steering = field(default_factory=TiltPosterior)
     num_inference_steps: int = 64
-    temperature: float = 1.15
+    temperature: float = 1.2
     early_stop: EarlyStop | None = None
     batch_size: int = 64
 
@@ -43,15 +43,15 @@ def default_settings(controllers: Sequence[Controller] = ()) -> Settings:
 
 
 def guided_sampler() -> Sampler:
-    """For wishes that pull: what the finished text makes implausible, or a wish is unhappy with, is decided again thrice."""
-    return Reopen(Commit(floor=1.0, top_p=0.92), rounds=3, steps=6, share=0.3, look=0.3)
+    """For wishes that pull: what the finished text makes implausible, or a wish is unhappy with, is decided again."""
+    return Reopen(Commit(floor=1.0, top_p=0.92), rounds=6, steps=4, share=0.2, look=0.3)
 
 
 def infill_sampler(layout: Layout) -> Sampler:
     """Few steps inside much context: few risks in gaps of some words, a second look at longer ones."""
     if all(gap.high is not None and gap.high <= SHORT_GAP for gap in layout.gaps):
         return Reopen(Commit(floor=1.0, top_p=0.9), rounds=1, steps=3)
-    return Reopen(Commit(floor=1.0, top_p=0.94, spread=1.0), rounds=1, steps=3, share=0.3, look=0.3)
+    return Reopen(Commit(floor=1.0, top_p=0.93, spread=1.0), rounds=1, steps=3, share=0.3, look=0.3, undo=False)
 
 
 def resolve(  # noqa: PLR0913 - every option of a request

@@ -89,11 +89,15 @@ def trajectory(  # noqa: PLR0913 - every ability of the loop arrives as a value
     frames: list[Frame] = []
     spent = torch.zeros_like(canvas.tokens[:, 0])
     cost, energy = torch.zeros_like(state.t[:, 0]), torch.zeros_like(state.t[:, 0])
+    draft, given = None, state.fixed
     for number, step in enumerate(plan):
-        if step.reopen:
-            state, frames = _reopen(run, state, step, number, len(plan)), []
+        if step.reviews:
+            draft = _reviewed(run, state, given, draft, number, len(plan))
+            state, frames = (_reopened(run, draft, step, number), []) if step.reopen else (draft.state, frames)
             spent, cost = spent + step.looks, cost + step.looks + sum(w.cost for w in controllers)
         if not state.open.any():
+            if step.reviews:
+                yield _still(state, number, len(plan), spent, cost)
             continue  # nothing to ask the network before the next re-opening
         spent = spent + state.open.any(1)
         estimate = _estimate(run, state, number / len(plan))
@@ -108,9 +112,7 @@ def trajectory(  # noqa: PLR0913 - every ability of the loop arrives as a value
         frames = [*frames[-8:], _frame(state, estimate, number, len(plan), spent, cost)]
         yield frames[-1]
     if not spent.any():  # nothing was open from the start
-        yield Frame(
-            0, len(plan), canvas.tokens, canvas.decided, torch.ones_like(state.t), state.t, state.surprise, spent, cost
-        )
+        yield _still(state, -1, len(plan), spent, cost)
 
 
 def _estimate(run: _Run, state: State, progress: float) -> Estimate:
@@ -146,7 +148,7 @@ def _masked(logits: Logits, canvas: Canvas, temperature: float) -> Logits:
 
 def _remaining(plan: Sequence[Step], number: int) -> int:
     """Evaluations left until the end of this stretch: the next re-opening or the end of the run."""
-    ahead = [k for k in range(number + 1, len(plan)) if plan[k].reopen]
+    ahead = [k for k in range(number + 1, len(plan)) if plan[k].reviews]
     return (ahead[0] if ahead else len(plan)) - number
 
 
@@ -206,10 +208,27 @@ def _survivors(
     return (state, energy) if found is None else (state.rows(found[0]), found[1])
 
 
-def _reopen(run: _Run, state: State, step: Step, number: int, steps: int) -> State:
-    """Open the share of positions that the sampler and the wishes doubt most."""
+@dataclass(frozen=True)
+class _Draft:
+    """A finished text, and what the sampler and the wishes have against each of its tokens."""
+
+    state: State
+    doubt: Clocks
+
+
+def _reviewed(run: _Run, state: State, given: Mask, before: _Draft | None, number: int, steps: int) -> _Draft:
+    """The text as it stands, or as it stood at the last review where less spoke against it."""
     doubt = run.sampler.doubt(run.model, state, run.noise, number) + _unhappiness(run, state, number / steps)
-    doubt = doubt.masked_fill(state.fixed, -torch.inf)
+    doubt = doubt.masked_fill(given, 0.0)
+    if before is None or not run.sampler.undoes:
+        return _Draft(state, doubt)
+    worse = doubt.sum(1) > before.doubt.sum(1)
+    return _Draft(state.restored(worse, before.state), torch.where(worse[:, None], before.doubt, doubt))
+
+
+def _reopened(run: _Run, draft: _Draft, step: Step, number: int) -> State:
+    """Open the share of positions that are doubted most."""
+    state, doubt = draft.state, draft.doubt.masked_fill(draft.state.fixed, -torch.inf)
     count = ((~state.fixed).sum(1) * step.reopen).ceil().long()
     chosen = doubt.argsort(dim=1, descending=True, stable=True).argsort(dim=1) < count[:, None]
     eps = run.noise.normal(number, Stream.RESTART, *state.z.shape[1:])
@@ -235,6 +254,13 @@ def _frame(state: State, estimate: Estimate, number: int, steps: int, spent: Ten
     shown = torch.where(state.canvas.decided, state.canvas.tokens, probabilities.argmax(-1))
     certainty = probabilities.gather(-1, shown[..., None]).squeeze(-1)
     return Frame(number + 1, steps, shown, state.canvas.decided, certainty, state.t, state.surprise, spent, cost)
+
+
+def _still(state: State, number: int, steps: int, spent: Tensor, cost: Tensor) -> Frame:
+    """A text that is not being written: what is decided is certain."""
+    sure = torch.ones_like(state.t)
+    canvas = state.canvas
+    return Frame(number + 1, steps, canvas.tokens, canvas.decided, sure, state.t, state.surprise, spent, cost)
 
 
 __all__ = ["EarlyStop", "Frame", "fresh_state", "noised_state", "trajectory"]

@@ -18,13 +18,19 @@ from cdlm.types import Clocks, Latent, Logits, Mask, Tokens
 class Step:
     """One network evaluation: at clock ``t`` towards ``t_next``; before it a share ``reopen`` of positions is opened at ``t``.
 
-    ``looks`` counts further evaluations that choosing these positions takes.
+    ``looks`` counts further evaluations that choosing these positions takes. At the end of a run there may be one that only
+    looks, with both clocks at 0.
     """
 
     t: float
     t_next: float
     reopen: float = 0.0
     looks: int = 0
+
+    @property
+    def reviews(self) -> bool:
+        """Whether the finished text is reviewed before this step."""
+        return self.reopen > 0 or self.looks > 0
 
 
 def even_steps(steps: int, start: float = 1.0) -> list[Step]:
@@ -40,6 +46,11 @@ class Sampler(ABC):
     def informs(self) -> bool:
         """Whether open latents come to know anything on the way, so that moving them has an effect."""
         return True
+
+    @property
+    def undoes(self) -> bool:
+        """Whether a re-opening that leaves more doubt than there was is undone."""
+        return False
 
     def plan(self, steps: int, start: float = 1.0) -> list[Step]:
         """Where the evaluations are placed; exactly ``steps`` of them."""
@@ -184,6 +195,7 @@ class Reopen(Sampler):
         rounds: how often. steps: evaluations of one round. share: of the positions that may be opened. clock: where they restart.
         look: clock at which the finished text is read once more to find what the rest makes implausible; 0 trusts the surprise
             that each token had when it was decided.
+        undo: a round after which the model and the wishes doubt the text more than before is undone; needs ``look``.
         random: choose positions at random instead (the control of the ablation).
     """
 
@@ -193,6 +205,7 @@ class Reopen(Sampler):
     share: float = 0.15
     clock: float = 1.0
     look: float = 0.0
+    undo: bool = True
     random: bool = False
 
     def __post_init__(self) -> None:
@@ -204,6 +217,10 @@ class Reopen(Sampler):
         return self.sampler.informs
 
     @property
+    def undoes(self) -> bool:
+        return self.undo and self.looks > 0
+
+    @property
     def looks(self) -> int:
         """Evaluations of a round that only read."""
         return int(self.look > 0 and not self.random)
@@ -211,11 +228,12 @@ class Reopen(Sampler):
     def plan(self, steps: int, start: float = 1.0) -> list[Step]:
         """The text first, then rounds; a short run has fewer rounds, a very short one none."""
         rounds = min(self.rounds, steps // (2 * self.steps))
-        plan = self.sampler.plan(steps - rounds * self.steps, start)
+        last = [Step(0.0, 0.0, looks=1)] if rounds and self.undoes else []
+        plan = self.sampler.plan(steps - rounds * self.steps - len(last), start)
         for _ in range(rounds):
             again = self.sampler.plan(self.steps - self.looks, min(self.clock, start))
             plan += [replace(again[0], reopen=self.share, looks=self.looks), *again[1:]]
-        return plan
+        return plan + last
 
     def move(self, model: DiffusionLM, state: State, estimate: Estimate, t_next: Clocks, eps: Latent) -> Latent:
         return self.sampler.move(model, state, estimate, t_next, eps)
@@ -234,7 +252,7 @@ class Reopen(Sampler):
         """-log p of every token when the whole text is seen through a little noise."""
         tokens = state.canvas.tokens
         t = torch.where(state.fixed, 0.0, self.look)
-        eps = noise.normal(number, Stream.REOPEN, *state.z.shape[1:])
+        eps = noise.normal(0 if self.undo else number, Stream.REOPEN, *state.z.shape[1:])  # reviews are compared
         logits: Logits = model(model.diffuse(model.embed(tokens), t, eps), t, None, **state.canvas.features).logits
         return -logits.float().log_softmax(-1).gather(-1, tokens[..., None]).squeeze(-1)
 

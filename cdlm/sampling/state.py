@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 import torch
+from jaxtyping import Bool
 from torch import Tensor
 
 from cdlm.control.canvas import Canvas
@@ -55,6 +56,18 @@ class State:
         previous = None if self.previous is None else self.previous[chosen]
         z, t = self.z[chosen], self.t[chosen]
         return State(z, t, self.canvas.rows(chosen), self.fixed[chosen], self.surprise[chosen], previous, history)
+
+    def restored(self, texts: Bool[Tensor, " batch"], before: "State") -> "State":
+        """These texts as they stood ``before``; both states are finished."""
+        where = texts[:, None]
+        canvas = replace(self.canvas, tokens=torch.where(where, before.canvas.tokens, self.canvas.tokens))
+        return replace(
+            self,
+            canvas=canvas,
+            z=torch.where(where[..., None], before.z, self.z),
+            fixed=torch.where(where, before.fixed, self.fixed),
+            surprise=torch.where(where, before.surprise, self.surprise),
+        )
 
     def reopen(self, where: Mask, z: Latent, t: float) -> "State":
         """Open positions again at clock ``t`` with latents ``z`` and no memory of their estimate; fixed positions stay."""

@@ -11,9 +11,10 @@ from torch import Tensor
 
 from cdlm.data.tokenizer import build_tokenizer
 from cdlm.diffusion.model import DiffusionLM
-from cdlm.sampling.loop import _reopen, _Run
+from cdlm.sampling.loop import _Draft, _reopened, _reviewed, _Run
 from cdlm.sampling.randomness import TextNoise
 from cdlm.sampling.samplers import DDIM, SAMPLERS, Commit, DPMpp2M, QSample, Reopen, Sampler, Step
+from cdlm.sampling.state import State
 from cdlm.sampling.steering import TiltPosterior
 from tests.sampling.toys import VOCAB, belief, open_canvas, small_model, state_at
 
@@ -175,6 +176,41 @@ def test_reopen_keeps_some_steps_for_the_text_itself() -> None:
     assert not any(s.reopen for s in Reopen(rounds=4, steps=4).plan(7))
 
 
+@given(steps=st.integers(1, 90), rounds=st.integers(0, 6), each=st.integers(2, 7), undo=st.booleans())
+def test_what_only_reads_is_counted(steps: int, rounds: int, each: int, undo: bool) -> None:
+    plan = Reopen(rounds=rounds, steps=each, look=0.3, undo=undo).plan(steps)
+    assert sum(s.t > 0 for s in plan) + sum(s.looks for s in plan) == steps
+    assert plan[-1].t == 0 if undo and any(s.reopen for s in plan) else plan[-1].t > 0
+
+
+class Doubting(DDIM):
+    """Doubts every token by its id."""
+
+    undoes = True
+
+    def doubt(self, model: DiffusionLM, state: State, noise: TextNoise, number: int) -> Tensor:
+        return state.canvas.tokens.float()
+
+
+def test_a_round_that_leaves_more_doubt_is_undone_text_by_text() -> None:
+    canvas = open_canvas(2, 3)
+    tokens = torch.tensor([[[4, 4, 9, 4, 5], [4, 7, 7, 7, 5]], [[4, 5, 9, 5, 5], [4, 7, 6, 7, 5]]])
+    before, after = (
+        state_at(canvas.pin(torch.ones_like(t, dtype=torch.bool), t), 0.0, torch.zeros(2, 5, 4)) for t in tokens
+    )
+    after = replace(after, fixed=torch.ones_like(after.fixed), surprise=after.surprise + 1)
+    run = _Run(MODEL, Doubting(), TiltPosterior(), [], build_tokenizer(["a b"] * 20), NOISE, 1.0)
+    given = torch.tensor([[True, False, False, False, True]]).expand(2, -1)
+    draft = _reviewed(run, before, given, None, 0, 8)
+    assert torch.equal(draft.state.canvas.tokens, tokens[0])
+    kept = _reviewed(run, after, given, draft, 4, 8)
+    assert torch.equal(kept.state.canvas.tokens, torch.stack([tokens[0, 0], tokens[1, 1]]))
+    assert torch.equal(kept.doubt[:, 1:-1], kept.state.canvas.tokens[:, 1:-1].float())
+    assert not kept.doubt[:, [0, -1]].any()  # what is given is no fault of the text
+    assert torch.equal(kept.state.surprise, torch.stack([before.surprise[0], after.surprise[1]]))
+    assert torch.equal(kept.state.fixed, torch.stack([before.fixed[0], after.fixed[1]]))
+
+
 def test_a_round_must_have_an_evaluation_to_decide_with() -> None:
     with pytest.raises(ValueError, match="give Reopen more steps"):
         Reopen(steps=1, look=0.2)
@@ -197,7 +233,7 @@ def test_the_least_plausible_are_opened_and_never_a_fixed_one(
         state_at(canvas, 0.0, torch.zeros(1, 8, 4)), fixed=closed, surprise=torch.tensor([[0.0, *surprise, 0.0]])
     )
     run = _Run(model, Reopen(), TiltPosterior(), [], build_tokenizer(["a b"] * 20), NOISE, 1.0)
-    opened = _reopen(run, state, Step(0.9, 0.5, share), 3, 8)
+    opened = _reopened(run, _Draft(state, state.surprise), Step(0.9, 0.5, share), 3)
     free = sorted((i for i in range(1, 7) if i not in fixed), key=lambda i: -surprise[i - 1])
     gaps = np.diff(sorted(surprise))
     expected = set(free[: int(np.ceil(np.float32(len(free) * np.float32(share))))])
