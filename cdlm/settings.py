@@ -10,6 +10,7 @@ from cdlm.control.controller import Controller, WishError
 from cdlm.sampling.loop import EarlyStop
 from cdlm.sampling.samplers import SAMPLERS, Commit, Reopen, Sampler
 from cdlm.sampling.steering import STEERINGS, Steering, TiltPosterior, check_paths
+from cdlm.watching import Watcher
 
 INFILL_STEPS, GUIDED_STEPS = 8, 48
 
@@ -27,6 +28,7 @@ class Settings:
     temperature: float = 1.0
     early_stop: EarlyStop | None = None
     batch_size: int = 64
+    callback_on_step_end: Watcher | None = None
 
 
 def default_settings(controllers: Sequence[Controller] = ()) -> Settings:
@@ -55,6 +57,7 @@ def resolve(  # noqa: PLR0913 - every option of a request
     temperature: float | None = None,
     early_stop: EarlyStop | bool = False,
     batch_size: int = 64,
+    callback_on_step_end: Watcher | None = None,
 ) -> Settings:
     """The settings of a request: the defaults for its wishes, changed where it says so.
 
@@ -73,6 +76,7 @@ def resolve(  # noqa: PLR0913 - every option of a request
         temperature=base.temperature if temperature is None else temperature,
         early_stop=EarlyStop() if early_stop is True else (early_stop or None),
         batch_size=batch_size,
+        callback_on_step_end=callback_on_step_end,
     )
     check_paths(settings.sampler, settings.steering, controllers)
     return settings
