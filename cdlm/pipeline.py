@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from cdlm.choosing import OnUnsatisfied, attempt_key, check_modes, rank, satisfy
-from cdlm.control.controller import Controller, WishError, conflicts
+from cdlm.control.controller import Controller, Verdict, WishError, conflicts
 from cdlm.control.layout import Layout
 from cdlm.control.rows import render
 from cdlm.data.tokenizer import TextTokenizer
@@ -191,6 +191,11 @@ class Pipeline:
         check_modes(on_unsatisfied=mode, seed=seed)
         again = partial(edit.write, self._writer, controllers=controllers, settings=settings, seed=seed)
         return Output(tuple(satisfy(list(again(range(count)).values()), again, mode)))
+
+    def judge(self, texts: Sequence[str], controllers: Sequence[Controller]) -> list[list[Verdict]]:
+        """For every text one verdict per controller, from the text alone."""
+        wishes = self._bound(controllers)
+        return [[wish.judge(text, self.tokenizer) for wish in wishes] for text in texts]
 
     def score(self, texts: Sequence[str], *, draws: int = 32, seed: int = 0) -> list[Score]:
         """A variational bound on -log P(text), per token, with its Monte-Carlo error."""
