@@ -4,8 +4,8 @@ import difflib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, fields
-from types import NoneType
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
@@ -119,7 +119,8 @@ def _kind(hint: Any) -> tuple[Kind, bool, tuple[Any, ...]]:
         return simple[hint], False, ()
     if get_origin(hint) in (Sequence, list, tuple) and get_args(hint)[:1] == (str,):
         return "words", False, ()
-    return ("text" if str in get_args(hint) else "json"), False, ()
+    union = get_origin(hint) in (Union, UnionType)
+    return ("text" if union and str in get_args(hint) else "json"), False, ()
 
 
 def read_json(place: str, text: str) -> Any:

@@ -54,6 +54,11 @@ class Job(Generic[T]):
         return self.state == "running"
 
     @property
+    def stopping(self) -> bool:
+        """Whether it has been asked to end."""
+        return self._stop.is_set()
+
+    @property
     def seconds(self) -> float:
         """How long it has worked."""
         return (self.ended or monotonic()) - self.started

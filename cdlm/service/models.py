@@ -97,7 +97,7 @@ class ModelStore:
 
     def _load(self, name: str) -> None:
         try:
-            self.get(name)
+            warm_up(self.get(name))
             self._failed.pop(name, None)
         except ModelNotFound as error:
             self._failed[name] = str(error)
@@ -116,6 +116,18 @@ class ModelStore:
             for name, value in wish.fields.items():
                 if Path in get_args(hints.get(name)) and value:
                     check_folder(str(value), self.roots)
+
+
+def warm_up(pipe: "Pipeline") -> None:
+    """Load what a first request would wait for: the controllers and, where it is installed, the parser."""
+    from cdlm.control.registry import find_controller, registered  # noqa: PLC0415 - loads torch
+    from cdlm.data.syntax import parse_one, parser_missing  # noqa: PLC0415
+
+    for name in registered():
+        find_controller(name)
+    pipe.generate(1, num_inference_steps=1)
+    if not parser_missing():
+        parse_one("A pub.")
 
 
 def why_not(controller: "type[Controller]", pipe: "Pipeline") -> str:

@@ -60,6 +60,10 @@ class Trajectory:
         curves += [{"name": name, "values": [round(v, 4) for v in values]} for name, values in self.curves.items()]
         return {"table": list(table), "steps": steps, "curves": curves}
 
+    def json(self) -> str:
+        """The same as text."""
+        return json.dumps(self.plain(), separators=(",", ":"))
+
 
 @dataclass
 class Recorder:
