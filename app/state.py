@@ -110,8 +110,8 @@ def _visitor_is_there() -> Callable[[], bool]:
     context = get_script_run_ctx()
     if context is None or not exists():
         return lambda: True
-    session = context.session_id
-    return lambda: get_instance().is_active_session(session)
+    session, runtime = context.session_id, get_instance()
+    return lambda: bool(runtime.is_active_session(session))
 
 
 def put_model(name: str) -> None:

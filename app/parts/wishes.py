@@ -75,12 +75,12 @@ def show_wishes(page: str, pipe: "Pipeline | None", elsewhere: tuple[str, ...] =
     Raises:
         ValueError: a field that cannot be read.
     """
-    head, button = st.columns([3, 2], vertical_alignment="center")
-    head.subheader("Wishes", anchor=False)
+    bar = st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center")
+    bar.subheader("Wishes", anchor=False, width="content")
     if pipe is None:
         st.caption("The wishes appear as soon as the model is loaded.")
         return ()
-    with button.popover("Add a wish", icon=":material/add:", width="stretch", key=state.key(page, "add")):
+    with bar.popover("Add a wish", icon=":material/add:", key=state.key(page, "add")):
         _show_choices(page, pipe, elsewhere)
     if not entries(page):
         st.caption("No wish yet: the model writes what it likes. Add one, or start from an example.")
@@ -109,9 +109,9 @@ def _show_entry(page: str, entry: Entry, pipe: "Pipeline", elsewhere: tuple[str,
 
     controller = find_controller(entry.name)
     with st.container(border=True, key=_key(page, entry, "box")):
-        title, button = st.columns([5, 1], vertical_alignment="center")
-        title.markdown(f"**{plain(entry.name)}**")
-        button.button(
+        bar = st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center")
+        bar.markdown(f"**{plain(entry.name)}**", width="content")
+        bar.button(
             "Remove",
             icon=":material/close:",
             type="tertiary",
@@ -136,7 +136,7 @@ def _show_fields(page: str, entry: Entry, controller: "type[Controller]", pipe: 
     with st.expander("Weight and window"):
         for field in (f for f in fields if f.shared and f.name not in WINDOW):
             values[field.name] = show_field(field, _key(page, entry, field.name), ())
-        start, stop = st.slider(
+        window: Any = st.slider(
             "Window",
             0.0,
             1.0,
@@ -145,7 +145,7 @@ def _show_fields(page: str, entry: Entry, controller: "type[Controller]", pipe: 
             help="the share of the run in which the wish is followed",
             persist_state="session",
         )
-    return {**values, "start": start, "stop": stop}
+    return {**values, "start": window[0], "stop": window[1]}
 
 
 def _offered(

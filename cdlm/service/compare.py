@@ -10,6 +10,8 @@ from cdlm.service.request import Request
 from cdlm.service.work import Result, perform
 
 SCORE_DRAWS = 8
+FALLING = "ddim"
+"""A sampler whose noise falls, so that every steering has something to move."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ def on_and_off(request: Request) -> list[Arm]:
 
 def steerings(request: Request, names: Sequence[str]) -> list[Arm]:
     """The same wishes under several steerings."""
-    return [Arm(name, replace(request, steering=name)) for name in names]
+    return [Arm(name, replace(request, steering=name, sampler=FALLING)) for name in names]
 
 
 def weights(request: Request, place: int, values: Sequence[float]) -> list[Arm]:

@@ -75,6 +75,7 @@ class Request:
     steps: int | None = None
     strength: float = 0.5
     steering: str | None = None
+    sampler: str | None = None
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
@@ -163,8 +164,8 @@ class Request:
         keywords: dict[str, Any] = {"seed": self.seed}
         if self.steps is not None:
             keywords["num_inference_steps"] = self.steps
-        if self.steering is not None:
-            keywords["steering"] = self.steering
+        chosen = {"steering": self.steering, "sampler": self.sampler}
+        keywords |= {name: value for name, value in chosen.items() if value is not None}
         if self.verb == "infill":
             return Call("infill", (self.text,), {"num_candidates": self.texts, "return_top": self.count, **keywords})
         if self.verb == "edit":

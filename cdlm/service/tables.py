@@ -63,6 +63,11 @@ def to_jsonl(request: Request, texts: Iterable[Written]) -> str:
     return "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
 
 
+def rows_to_jsonl(rows: Iterable[Mapping[str, Any]]) -> str:
+    """A line a row."""
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
 def to_csv(rows: Sequence[Mapping[str, Any]]) -> str:
     """A table; cells that a spreadsheet would run as a formula are quoted with an apostrophe."""
     columns = list(dict.fromkeys(name for row in rows for name in row))
