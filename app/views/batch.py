@@ -78,8 +78,15 @@ def _show_batch(batch: "Batch") -> None:
             st.rerun()
     show_job(PAGE)
     if batch.rows:
-        st.dataframe(pd.DataFrame(batch.rows), hide_index=True, height="auto")
+        st.dataframe(_table(batch), hide_index=True, height="auto")
         _show_downloads(batch)
+
+
+def _table(batch: "Batch") -> pd.DataFrame:
+    """What went wrong stands beside the text, not at the far end."""
+    table = pd.DataFrame(batch.rows).astype(object).fillna("")
+    first = [c for c in ("request", "text", "error", "satisfied") if c in table]
+    return table[[*first, *(c for c in table if c not in first)]]
 
 
 def _show_downloads(batch: "Batch") -> None:

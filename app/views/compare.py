@@ -89,8 +89,8 @@ def _arms(mode: str, request: "Request") -> "Sequence[Arm]":
         two = right.selectbox("Second", names, key=state.first(PAGE, "second", "shift"), persist_state="session")
         st.caption("Both run with the sampler ddim, whose noise falls, so that each has something to move.")
         return steerings(request, [one, two] if one != two else [one])
-    names = [f"{n + 1}. {w.name}" for n, w in enumerate(request.wishes)]
-    place = st.selectbox("Wish", range(len(names)), format_func=lambda n: plain(names[n]), key=state.key(PAGE, "place"))
+    names = [f"{w.name} (wish {n + 1})" for n, w in enumerate(request.wishes)]
+    place = st.selectbox("Wish", range(len(names)), format_func=names.__getitem__, key=state.key(PAGE, "place"))
     typed = st.text_input("Weights", key=state.first(PAGE, "weights", WEIGHTS), persist_state="session")
     return weights(request, place, read_numbers("Weights", typed))
 

@@ -58,7 +58,14 @@ def _show_lengths(found: "About") -> None:
         st.caption("Not recorded.")
         return
     rows = pd.DataFrame({"words": range(len(found.lengths)), "texts": found.lengths})
-    chart = alt.Chart(rows).mark_bar().encode(x=alt.X("words:Q", title="words"), y=alt.Y("texts:Q", title="texts"))
+    chart = (
+        alt.Chart(rows)
+        .mark_bar()
+        .encode(
+            x=alt.X("words:Q", title="words", scale=alt.Scale(domainMin=0, nice=False)),
+            y=alt.Y("texts:Q", title="texts"),
+        )
+    )
     st.altair_chart(chart.properties(height=220), width="stretch")
     st.caption(f"{found.mean_length:.1f} words on average, punctuation counted.")
 

@@ -60,9 +60,9 @@ class Request:
     """What is asked of a model.
 
     Attributes:
-        text: the template of an infilling, the text of an edit. count: texts that are returned; for infilling the best of all
-            ``candidates``, otherwise each is the best of so many. strength: of an edit. steps: network evaluations per text;
-            None: the default for such wishes.
+        text: the template of an infilling, the text of an edit. strength: of an edit.
+        count: texts that are returned; for infilling the best of all ``candidates`` that differ, otherwise each is the best of
+            so many. steps: network evaluations per text; None: the default for such wishes.
     """
 
     verb: Verb = "generate"
@@ -167,7 +167,7 @@ class Request:
         chosen = {"steering": self.steering, "sampler": self.sampler}
         keywords |= {name: value for name, value in chosen.items() if value is not None}
         if self.verb == "infill":
-            return Call("infill", (self.text,), {"num_candidates": self.texts, "return_top": self.count, **keywords})
+            return Call("infill", (self.text,), {"num_candidates": self.texts, "return_top": self.texts, **keywords})
         if self.verb == "edit":
             return Call("edit", (self.text, self.strength), {"count": self.count, **keywords})
         many = {"num_candidates": self.candidates} if self.candidates > 1 else {}
@@ -204,7 +204,17 @@ class Request:
             "batch_size": BATCH,
             **call.keywords,
         }
-        return methods[call.method](*call.positional, **options)
+        return self._shown(methods[call.method](*call.positional, **options))
+
+    def _shown(self, output: Output) -> Output:
+        """Of an infilling's candidates the best that differ from each other; otherwise all texts."""
+        if self.verb != "infill":
+            return output
+        return Output(tuple({w.text: w for w in reversed(output.written)}[t] for t in self.distinct(output.texts)))
+
+    def distinct(self, texts: Sequence[str]) -> list[str]:
+        """The first ``count`` different texts."""
+        return list(dict.fromkeys(texts))[: self.count]
 
     def without(self, place: int) -> "Request":
         """The same without one of its wishes."""
