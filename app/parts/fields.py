@@ -41,12 +41,11 @@ def show_field(field: "WishField", key: str, offered: Sequence[str]) -> Any:
 
 
 def _typed(label: str, field: "WishField", options: dict[str, Any]) -> Any:
-    if field.kind == "words":
-        placeholder = "type a word or phrase, then Enter"
-        return st.multiselect(label, [], accept_new_options=True, placeholder=placeholder, **options)
-    if field.kind == "json":
-        from cdlm.control.fields import read_json
+    from cdlm.control.fields import read_json, read_words
 
+    if field.kind == "words":
+        return read_words(label, st.text_input(label, placeholder="with commas between them", **options))
+    if field.kind == "json":
         hint = json.dumps(field.example) if field.example is not None else "JSON"
         typed = st.text_input(label, placeholder=f"such as {hint}", **options)
         value = read_json(label, typed)
@@ -64,8 +63,10 @@ def _first(field: "WishField", choices: list[Any]) -> Any:
 
 def widget_value(field: "WishField", value: Any) -> Any:
     """What a widget is set to, so that it holds ``value``."""
+    from cdlm.control.fields import typed_words
+
     if field.kind == "json":
         return json.dumps(value) if value not in (None, field.default) else ""
     if field.kind == "number" and value is not None:
         return float(value)
-    return list(value) if field.kind == "words" else value
+    return typed_words(value) if field.kind == "words" else value

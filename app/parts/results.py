@@ -79,7 +79,7 @@ def _show_trajectory(page: str, result: "Result", written: "Sequence[Written]") 
     pipe = state.store().ready(result.request.model)
     if pipe is None or not written:
         return
-    st.subheader("How it was written", anchor=False)
+    st.header("How it was written", anchor=False)
     number = 0
     if len(written) > 1:
         labels = [f"{n + 1}. {w.text[:60]}" for n, w in enumerate(written)]

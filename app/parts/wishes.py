@@ -76,7 +76,7 @@ def show_wishes(page: str, pipe: "Pipeline | None", elsewhere: tuple[str, ...] =
         ValueError: a field that cannot be read.
     """
     bar = st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center")
-    bar.subheader("Wishes", anchor=False, width="content")
+    bar.header("Wishes", anchor=False, width="content")
     if pipe is None:
         st.caption("The wishes appear as soon as the model is loaded.")
         return ()

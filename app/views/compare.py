@@ -13,6 +13,7 @@ from app.parts.plain import plain
 from app.parts.results import as_it_is, message
 from app.parts.running import finished, show_job
 from app.parts.settings import show_count, show_quality, show_seed
+from app.parts.starting import show_start
 from app.parts.wishes import show_wishes
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def _show_question(pipe: "Pipeline | None") -> None:
         arms = _arms(str(mode), request) if request else ()
     except ValueError as error:
         message(error)
-    pressed = st.button("Compare", type="primary", disabled=not arms, width="stretch", key=state.key(PAGE, "start"))
+    pressed = show_start(PAGE, "Compare", bool(arms))
     if pressed and request is not None and pipe is not None:
         _ask(arms, request, pipe)
 

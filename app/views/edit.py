@@ -9,6 +9,7 @@ from app.parts.asking import ask, read_link
 from app.parts.results import message, show_result
 from app.parts.running import finished, show_job
 from app.parts.settings import show_count, show_expected, show_quality, show_seed
+from app.parts.starting import show_start
 from app.parts.wishes import show_wishes
 from cdlm.service.difference import word_difference
 
@@ -29,9 +30,7 @@ def show() -> None:
     asking, answer = st.columns([5, 7], gap="large")
     with asking:
         request = _show_request(pipe)
-        pressed = st.button(
-            "Rewrite", type="primary", disabled=request is None, width="stretch", key=state.key(PAGE, "start")
-        )
+        pressed = show_start(PAGE, "Rewrite", request is not None)
         if request is not None and pipe is not None:
             show_expected(request)
             if pressed:

@@ -9,6 +9,7 @@ from app.parts.asking import ask, load_request, read_link
 from app.parts.results import message, show_result
 from app.parts.running import finished, show_job
 from app.parts.settings import show_count, show_expected, show_quality, show_seed
+from app.parts.starting import show_start
 from app.parts.wishes import show_wishes
 from app.presets import GENERATE
 
@@ -78,7 +79,7 @@ def _show_candidates() -> int:
 
 def _show_start(request: "Request | None", pipe: "Pipeline | None") -> None:
     ready = request is not None and pipe is not None
-    pressed = st.button("Generate", type="primary", disabled=not ready, width="stretch", key=state.key(PAGE, "start"))
+    pressed = show_start(PAGE, "Generate", ready)
     if request is None or pipe is None:
         return
     show_expected(request)

@@ -10,6 +10,7 @@ from app.parts.plain import plain
 from app.parts.results import message, show_result
 from app.parts.running import finished, show_job
 from app.parts.settings import show_count, show_expected, show_quality, show_seed
+from app.parts.starting import show_start
 from app.parts.wishes import show_wishes
 
 if TYPE_CHECKING:
@@ -35,13 +36,7 @@ def show() -> None:
     asking, answer = st.columns([5, 7], gap="large")
     with asking:
         request = _show_request(template, pipe)
-        pressed = st.button(
-            "Fill the gaps",
-            type="primary",
-            disabled=request is None,
-            width="stretch",
-            key=state.key(PAGE, "start"),
-        )
+        pressed = show_start(PAGE, "Fill the gaps", request is not None)
         if request is not None and pipe is not None:
             show_expected(request)
             if pressed:

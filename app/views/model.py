@@ -53,7 +53,7 @@ def _show_figures(found: "About") -> None:
 
 
 def _show_lengths(found: "About") -> None:
-    st.subheader("Lengths of the training texts", anchor=False)
+    st.header("Lengths of the training texts", anchor=False)
     if not found.texts:
         st.caption("Not recorded.")
         return
@@ -73,7 +73,7 @@ def _show_lengths(found: "About") -> None:
 def _show_vocabulary(pipe: "Pipeline") -> None:
     from cdlm.service.about import search_vocabulary
 
-    st.subheader("Vocabulary", anchor=False)
+    st.header("Vocabulary", anchor=False)
     typed = st.text_input("Search the words that it can write", placeholder="such as pub", key=state.key(PAGE, "query"))
     if not typed.strip():
         return
@@ -89,7 +89,7 @@ def _show_fits(pipe: "Pipeline") -> None:
     from cdlm.control.fields import purpose
     from cdlm.control.registry import find_controller, registered
 
-    st.subheader("Wishes that it can follow", anchor=False)
+    st.header("Wishes that it can follow", anchor=False)
     for name in registered():
         controller = find_controller(name)
         reason = why_not(controller, pipe)

@@ -137,6 +137,23 @@ def read_json(place: str, text: str) -> Any:
         raise ValueError(f"{place}: {text[:60]!r} is not JSON ({str(error)[:80]})") from None
 
 
+def read_words(place: str, text: str) -> list[str]:
+    """What was typed into a field of kind ``words``: commas between them, or a JSON list where a phrase holds a comma.
+
+    Raises:
+        ValueError: it begins as JSON but is none.
+    """
+    if text.lstrip().startswith("["):
+        given = read_json(place, text)
+        return [str(word) for word in given]
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def typed_words(words: Sequence[str]) -> str:
+    """The words as they are typed."""
+    return json.dumps(list(words), ensure_ascii=False) if any("," in word for word in words) else ", ".join(words)
+
+
 def _check_names(name: str, given: Mapping[str, Any], known: "dict[str, Field[Any]]") -> None:
     stray = [field for field in given if field not in known]
     if stray:

@@ -270,7 +270,7 @@ def test_hostile_template_is_shown_or_refused_and_nothing_runs(visit, kind):
     requests = []
     visit.open("Infill")
     visit.tab.on("request", lambda r: requests.append(r.url))
-    box = visit.tab.get_by_label("Template")
+    box = visit.tab.get_by_role("textbox", name="Template")
     box.fill(HOSTILE[kind])
     box.press("Control+Enter")
     visit.settle()
@@ -308,10 +308,11 @@ AXE = (files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8"
 
 
 def violations(tab) -> set[tuple[str, str]]:
-    """Rule and kind of every violation."""
+    """Rule and element of every violation; the upload widget's own, which any page that uses it has, is left out."""
     tab.evaluate(AXE)
-    found = tab.evaluate("axe.run(document, {resultTypes: ['violations']})")
-    return {(v["id"], v["impact"]) for v in found["violations"]}
+    left_out = "{exclude: [['[data-testid=stFileUploaderDropzone]']]}"
+    found = tab.evaluate(f"axe.run({left_out}, {{resultTypes: ['violations']}})")
+    return {(v["id"], node["html"][:200]) for v in found["violations"] for node in v["nodes"]}
 
 
 @pytest.fixture(scope="module")
