@@ -24,18 +24,19 @@ def as_it_is(written: "Written") -> list[Segment]:
     return [Segment(written.text, "same")]
 
 
-def show_result(page: str, result: "Result", draw: Draw = as_it_is, hide: Sequence[str] = ()) -> None:
+def show_result(page: str, result: "Result", draw: Draw = as_it_is, hide: Sequence[str] = (), across: int = 1) -> None:
     """Cards, best first; the trajectory of one of them; downloads.
 
     Args:
-        draw: how a text is marked. hide: wishes whose verdict is shown only when it is missed.
+        draw: how a text is marked. hide: wishes whose verdict is shown only when it is missed. across: cards side by side.
     """
     from cdlm.sampling.select import best_first
 
     written = best_first(list(result.output))
     _show_summary(result)
+    columns = st.columns(across) if across > 1 else [st.container()]
     for number, text in enumerate(written):
-        with st.container(border=True, key=state.key(page, f"card{number}")):
+        with columns[number % across], st.container(border=True, key=state.key(page, f"card{number}")):
             shown = [v for v in text.verdicts if v.name not in hide or not v.satisfied]
             show_card(draw(text), shown, key=state.key(page, f"text{number}"))
     _show_takeaway(page, result, written)

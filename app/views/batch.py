@@ -78,7 +78,8 @@ def _show_batch(batch: "Batch") -> None:
             st.rerun()
     show_job(PAGE)
     if batch.rows:
-        st.dataframe(_table(batch), hide_index=True, height="auto")
+        wide = {"error": st.column_config.TextColumn(width="large")}
+        st.dataframe(_table(batch), hide_index=True, height="auto", column_config=wide)
         _show_downloads(batch)
 
 

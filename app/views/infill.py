@@ -166,7 +166,7 @@ def _show_answer(pipe: "Pipeline | None") -> None:
     show_job(PAGE)
     result = finished(PAGE)
     if result is not None and pipe is not None:
-        show_result(PAGE, result, draw=lambda w: _filled(w, result.request, pipe), hide=["infill"])
+        show_result(PAGE, result, draw=lambda w: _filled(w, result.request, pipe), hide=["infill"], across=2)
     elif state.job(PAGE) is None:
         with st.container(border=True, key=state.key(PAGE, "empty")):
             st.markdown("**Nothing filled yet**")

@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no chromium: apt-get install chromium")
 PAGES = ("Generate", "Infill", "Edit", "Compare", "Batch", "Model")
-PATIENCE = 60_000
+PATIENCE = 25_000
 
 
 def free_port() -> int:
@@ -74,7 +74,7 @@ class Visit:
         path = "" if page == "Generate" else page.lower()
         self.tab.goto(f"{self.server}/{path}{query}")
         self.tab.get_by_role("heading", level=1).wait_for()
-        self.tab.wait_for_function("!document.body.innerText.includes('Loading ')")
+        self.tab.wait_for_function("!document.body.innerText.includes('Loading ')", timeout=120_000)
         return self.settle()
 
     def settle(self) -> "Visit":
@@ -96,7 +96,12 @@ class Visit:
         """The texts on the cards, once there are some."""
         self.tab.get_by_text("How it was written").wait_for()
         self.settle()
-        return self.tab.locator(".card .text").all_inner_texts()
+        cards, before = self.tab.locator(".card .text"), -1
+        cards.first.wait_for()
+        while cards.count() != before:  # components mount one after another
+            before = cards.count()
+            self.tab.wait_for_timeout(500)
+        return cards.all_inner_texts()
 
     def shows_no_traceback(self) -> bool:
         body = self.tab.locator("body").inner_text()
