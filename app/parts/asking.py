@@ -63,3 +63,6 @@ def read_link(page: str) -> None:
         load_request(page, request)
     except ValueError as error:
         state.put(page, "message", str(error))
+        return
+    if request.model != state.model_name():
+        st.rerun()  # the picker above has been drawn already

@@ -123,7 +123,7 @@ class Jobs:
             Busy: as many run as may.
         """
         with self._lock:
-            self._running = [job for job in self._running if job.running]
+            self._running = [job for job in self._running if job.running and not job.stopping]
             if len(self._running) >= self.limit:
                 many = f"{self.limit} job{'s' * (self.limit > 1)}"
                 raise Busy(f"{many} of other visitors or tabs run now, as many as may; try again in a moment")
