@@ -85,7 +85,8 @@ def _show_batch(batch: "Batch") -> None:
 
 def _table(batch: "Batch") -> pd.DataFrame:
     """What went wrong stands beside the text, not at the far end."""
-    table = pd.DataFrame(batch.rows).astype(object).fillna("")
+    table = pd.DataFrame(batch.rows)
+    table = table.fillna({c: "" for c in table if table[c].map(lambda value: isinstance(value, str)).any()})
     first = [c for c in ("request", "text", "error", "satisfied") if c in table]
     return table[[*first, *(c for c in table if c not in first)]]
 
