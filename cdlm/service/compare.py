@@ -49,7 +49,7 @@ def steerings(request: Request, names: Sequence[str]) -> list[Arm]:
 
 def weights(request: Request, place: int, values: Sequence[float]) -> list[Arm]:
     """One wish at several weights."""
-    return [Arm(f"{value:g}", request.with_field(place, "weight", value)) for value in values]
+    return [Arm(f"weight {value:g}", request.with_field(place, "weight", value)) for value in values]
 
 
 def compare(arms: Sequence[Arm], judged: Request, pipe: Pipeline, step: Step) -> list[Outcome]:
