@@ -39,7 +39,6 @@ def _show_loading(name: str) -> None:
     if store.failed(name):
         st.error(plain(store.failed(name)), icon=":material/error:")
         return
-    store.begin(name)
     _wait(name)
 
 
@@ -49,5 +48,8 @@ def _wait(name: str) -> None:
     store = state.store()
     if store.ready(name) is not None or store.failed(name):
         st.rerun()
+    if st.session_state.get("shown") == name:
+        store.begin(name)  # at the browser's first call: loading would slow the drawing of the page
+    st.session_state["shown"] = name
     with st.status(f"Loading {plain(name)} …"):
         st.caption("A few seconds, once: the network, its heads, the parser.")

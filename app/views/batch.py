@@ -2,7 +2,6 @@
 
 from typing import TYPE_CHECKING
 
-import pandas as pd
 import streamlit as st
 
 from app import state
@@ -10,6 +9,8 @@ from app.parts.results import message
 from app.parts.running import show_job
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from cdlm.pipeline import Pipeline
     from cdlm.service.batch import Batch
 
@@ -83,8 +84,10 @@ def _show_batch(batch: "Batch") -> None:
         _show_downloads(batch)
 
 
-def _table(batch: "Batch") -> pd.DataFrame:
+def _table(batch: "Batch") -> "pd.DataFrame":
     """What went wrong stands beside the text, not at the far end."""
+    import pandas as pd
+
     table = pd.DataFrame(batch.rows)
     table = table.fillna({c: "" for c in table if table[c].map(lambda value: isinstance(value, str)).any()})
     first = [c for c in ("request", "text", "error", "satisfied") if c in table]

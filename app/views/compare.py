@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import altair as alt
-import pandas as pd
 import streamlit as st
 
 from app import state
@@ -17,6 +15,8 @@ from app.parts.starting import show_start
 from app.parts.wishes import show_wishes
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from cdlm.pipeline import Pipeline
     from cdlm.service.compare import Arm, Outcome
     from cdlm.service.request import Request
@@ -126,7 +126,9 @@ def _show_outcomes(outcomes: "Sequence[Outcome]") -> None:
                         )
 
 
-def _table(outcomes: "Sequence[Outcome]") -> pd.DataFrame:
+def _table(outcomes: "Sequence[Outcome]") -> "pd.DataFrame":
+    import pandas as pd
+
     rows = [
         {
             "": o.arm.name,
@@ -147,6 +149,9 @@ def _show_figures(outcomes: "Sequence[Outcome]") -> None:
 
 
 def _show_chart(outcomes: "Sequence[Outcome]") -> None:
+    import altair as alt
+    import pandas as pd
+
     rows = [
         {
             "weight": o.arm.name,

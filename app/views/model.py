@@ -2,8 +2,6 @@
 
 from typing import TYPE_CHECKING
 
-import altair as alt
-import pandas as pd
 import streamlit as st
 
 from app import state
@@ -53,6 +51,9 @@ def _show_figures(found: "About") -> None:
 
 
 def _show_lengths(found: "About") -> None:
+    import altair as alt
+    import pandas as pd
+
     st.header("Lengths of the training texts", anchor=False)
     if not found.texts:
         st.caption("Not recorded.")
