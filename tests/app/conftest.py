@@ -76,6 +76,13 @@ class Page:
 
 
 @pytest.fixture
+def unopened(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Page]:
+    """The same before anything was drawn."""
+    monkeypatch.syspath_prepend(str(ROOT))
+    return Page
+
+
+@pytest.fixture
 def page(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Page]:
     """``page("infill")`` is that page, ready."""
     monkeypatch.syspath_prepend(str(ROOT))

@@ -326,14 +326,15 @@ def test_model_page_shows_statistics_and_finds_words(page):
     assert any("riverside" in t.value for t in p.at.text)
 
 
-def test_folder_outside_the_roots_is_refused(page):
-    for folder in ("/etc", "../../etc", str(ROOT / "models" / "e2e" / ".." / ".."), "~root"):
-        p = page("generate")
-        p.at.session_state["model"] = folder  # typed into the picker; a browser test types it
-        p.run()
-        assert len(p.errors) == 1, folder
-        assert "lies outside" in p.errors[0]
-        assert p.at.button(key="generate.start").disabled
+@pytest.mark.parametrize("folder", ["/etc", "../../etc", str(ROOT / "models" / "e2e" / ".." / ".."), "~root"])
+def test_folder_outside_the_roots_is_refused(unopened, folder):
+    """AppTest cannot type what the picker does not offer, so the folder stands there from the start."""
+    p = unopened("generate")
+    p.at.session_state["model"] = folder
+    p.run()
+    assert len(p.errors) == 1
+    assert "lies outside" in p.errors[0]
+    assert p.at.button(key="generate.start").disabled
 
 
 HOSTILE = {
