@@ -1,5 +1,6 @@
 # make demo    sets up .venv and runs the main job
 # make test    sets up .venv with everything that tests need and runs them
+# make app     the same set-up, then the app in a browser
 # make check   format, lint, types, import rules
 PYTHON ?= python3
 # More arguments for pip. On a Linux machine without a GPU, PIP_ARGS="--extra-index-url https://download.pytorch.org/whl/cpu"
@@ -29,7 +30,7 @@ $(BIN)/cdlm generate --model e2e --count 8 --length 20 --include pub --include r
 $(BIN)/cdlm infill --model e2e "The Eagle is a [1-3] near [*] ."
 endef
 
-.PHONY: demo test check format soak models wheel constraints clean distclean
+.PHONY: demo app browser test check format soak models wheel constraints clean distclean
 .DEFAULT_GOAL := demo
 
 demo: export HF_HUB_OFFLINE := 1
@@ -37,7 +38,11 @@ demo: export TOKENIZERS_PARALLELISM := false
 demo: $(VENV)/.stamp-demo
 	$(DEMO)
 
-test: $(VENV)/.stamp-test
+app: export HF_HUB_OFFLINE := 1
+app: $(VENV)/.stamp-app
+	$(BIN)/cdlm app
+
+test: $(VENV)/.stamp-test browser
 	$(SINGLE) $(OFFLINE) $(BIN)/python -m pytest $(PYTEST_ARGS)
 
 soak: $(VENV)/.stamp-test
@@ -70,9 +75,19 @@ $(VENV)/.stamp-demo: $(VENV)/.stamp-torch pyproject.toml
 	$(PIP) -c constraints.txt -e .
 	@touch $@
 
+$(VENV)/.stamp-app: $(VENV)/.stamp-torch pyproject.toml
+	$(PIP) -c constraints.txt -e ".[app,syntax]"
+	@touch $(VENV)/.stamp-demo $@
+
+# The browser tests drive Debian's chromium; where it can be neither found nor installed they skip, and say so.
+browser:
+	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
+		&& { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null; }; } \
+		|| echo "no chromium: the browser tests will skip"
+
 $(VENV)/.stamp-test: $(VENV)/.stamp-torch pyproject.toml
 	$(PIP) -c constraints.txt -e ".[$(EXTRAS)]"
-	@touch $(VENV)/.stamp-demo $@
+	@touch $(VENV)/.stamp-demo $(VENV)/.stamp-app $@
 
 # Resolves every extra anew, in an environment of its own, with torch kept as it is pinned now.
 constraints:

@@ -14,6 +14,7 @@ from cdlm.output import Written
 from cdlm.sampling.loop import Frame, noised_state, trajectory
 from cdlm.sampling.randomness import TextNoise
 from cdlm.settings import Settings
+from cdlm.watching import last_frame
 from cdlm.writing import Writer
 
 
@@ -70,24 +71,26 @@ class Edit:
         seen = canvas.pin(~canvas.decided, typed)
         clocks = torch.where(canvas.decided, 0.0, self.strength)
         noise = TextNoise(seed, keys, writer.model.device)
-        frames = list(
-            trajectory(
-                writer.model,
-                canvas,
-                sampler=settings.sampler,
-                steering=settings.steering,
-                controllers=controllers,
-                vocabulary=writer.tokenizer,
-                steps=settings.num_inference_steps,
-                noise=noise,
-                temperature=settings.temperature,
-                early_stop=settings.early_stop,
-                start=noised_state(writer.model, seen, clocks, noise),
-            )
+        frames = trajectory(
+            writer.model,
+            canvas,
+            sampler=settings.sampler,
+            steering=settings.steering,
+            controllers=controllers,
+            vocabulary=writer.tokenizer,
+            steps=settings.num_inference_steps,
+            noise=noise,
+            temperature=settings.temperature,
+            early_stop=settings.early_stop,
+            start=noised_state(writer.model, seen, clocks, noise),
         )
-        tokens = frames[-1].tokens[:, 1 : 1 + len(self.ids)].tolist()
+
+        def read(_: int, tokens: list[int]) -> str:
+            return self.render(tokens[1 : 1 + len(self.ids)], writer.tokenizer)
+
+        last = last_frame(frames, settings.callback_on_step_end, len(keys), 1, read)
         return {
-            key: self._finished(self.render(tokens[n], writer.tokenizer), writer, controllers, frames[-1], n)
+            key: self._finished(read(n, last.tokens[n].tolist()), writer, controllers, last, n)
             for n, key in enumerate(keys)
         }
 

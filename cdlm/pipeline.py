@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from cdlm.choosing import OnUnsatisfied, attempt_key, check_modes, rank, satisfy
-from cdlm.control.controller import Controller, WishError, conflicts
+from cdlm.control.controller import Controller, Verdict, WishError, conflicts
 from cdlm.control.layout import Layout
 from cdlm.control.rows import render
 from cdlm.data.tokenizer import TextTokenizer
@@ -26,6 +26,7 @@ from cdlm.scoring import Score, score_texts
 from cdlm.settings import INFILL_STEPS, Settings, check_counts, infill_sampler, resolve
 from cdlm.shelf import HEADS_FOLDER, HeadShelf
 from cdlm.templates import template_wish
+from cdlm.watching import Watcher
 from cdlm.writing import Writer
 
 
@@ -101,6 +102,7 @@ class Pipeline:
         select: Select = "best",
         on_unsatisfied: OnUnsatisfied = "return",
         batch_size: int = 64,
+        callback_on_step_end: Watcher | None = None,
     ) -> Output:
         """Write ``count`` texts that obey the controllers.
 
@@ -109,6 +111,7 @@ class Pipeline:
             seed: the same seed gives the same texts, whatever the batch.
             num_candidates, select: write several per text, keep the best by judges and plausibility, or the consensus (``mbr``).
             on_unsatisfied: return as is, write again (up to 8 times), or raise ``Unsatisfied``.
+            callback_on_step_end: is shown every step; what it raises ends the run.
 
         Raises:
             WishError, LayoutError: wishes that cannot be met, before any sampling.
@@ -125,6 +128,7 @@ class Pipeline:
             temperature=temperature,
             early_stop=early_stop,
             batch_size=batch_size,
+            callback_on_step_end=callback_on_step_end,
         )
         groups = self._candidates(range(count), num_candidates, controllers, settings, seed)
         ranked = [rank(group, select) for group in groups]
@@ -188,6 +192,11 @@ class Pipeline:
         again = partial(edit.write, self._writer, controllers=controllers, settings=settings, seed=seed)
         return Output(tuple(satisfy(list(again(range(count)).values()), again, mode)))
 
+    def judge(self, texts: Sequence[str], controllers: Sequence[Controller]) -> list[list[Verdict]]:
+        """For every text one verdict per controller, from the text alone."""
+        wishes = self._bound(controllers)
+        return [[wish.judge(text, self.tokenizer) for wish in wishes] for text in texts]
+
     def score(self, texts: Sequence[str], *, draws: int = 32, seed: int = 0) -> list[Score]:
         """A variational bound on -log P(text), per token, with its Monte-Carlo error."""
         return score_texts(self.model, self.tokenizer, texts, draws=draws, seed=seed)
@@ -239,9 +248,14 @@ def _check_wishes(controllers: Any) -> None:
     conflicts(controllers)
 
 
+_OPTIONS = frozenset(
+    "num_inference_steps sampler steering temperature early_stop batch_size callback_on_step_end".split()
+)
+
+
 def _known(verb: str, options: dict[str, Any]) -> dict[str, Any]:
     """Sampling options, and nothing else."""
-    strange = set(options) - {"num_inference_steps", "sampler", "steering", "temperature", "early_stop", "batch_size"}
+    strange = set(options) - _OPTIONS
     if strange:
         raise TypeError(f"{verb} has no option {min(strange)!r}")
     return options

@@ -11,6 +11,7 @@ from cdlm.control.layout import Layout
 from cdlm.sampling.loop import EarlyStop
 from cdlm.sampling.samplers import SAMPLERS, Commit, Reopen, Sampler
 from cdlm.sampling.steering import STEERINGS, Steering, TiltPosterior, check_paths
+from cdlm.watching import Watcher
 
 INFILL_STEPS, GUIDED_STEPS, SHORT_GAP = 8, 52, 4
 
@@ -33,6 +34,7 @@ class Settings:
     temperature: float = 1.2
     early_stop: EarlyStop | None = None
     batch_size: int = 64
+    callback_on_step_end: Watcher | None = None
 
 
 def default_settings(controllers: Sequence[Controller] = ()) -> Settings:
@@ -63,6 +65,7 @@ def resolve(  # noqa: PLR0913 - every option of a request
     temperature: float | None = None,
     early_stop: EarlyStop | bool = False,
     batch_size: int = 64,
+    callback_on_step_end: Watcher | None = None,
 ) -> Settings:
     """The settings of a request: the defaults for its wishes, changed where it says so.
 
@@ -82,6 +85,7 @@ def resolve(  # noqa: PLR0913 - every option of a request
         temperature=plain if temperature is None else temperature,
         early_stop=EarlyStop() if early_stop is True else (early_stop or None),
         batch_size=batch_size,
+        callback_on_step_end=callback_on_step_end,
     )
     check_paths(settings.sampler, settings.steering, controllers)
     return settings

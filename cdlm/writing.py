@@ -17,6 +17,7 @@ from cdlm.output import Written, charged
 from cdlm.sampling.loop import Frame, trajectory
 from cdlm.sampling.randomness import Stream, TextNoise, generator
 from cdlm.settings import Settings
+from cdlm.watching import Read, last_frame
 
 _PARTICLE = 1 << 12  # candidates of a steering beside those of a request
 _LAYOUT_DRAWS = 64
@@ -137,13 +138,17 @@ class Writer:
         for batch in _batches(rows, max(1, settings.batch_size // settings.steering.particles)):
             count = settings.steering.particles
             keys = [attempt_key(k, _PARTICLE * n) for k in batch for n in range(count)]
-            frames = list(
-                self.frames([rows[k] for k in batch for _ in range(count)], keys, controllers, settings, seed)
-            )
+            frames = self.frames([rows[k] for k in batch for _ in range(count)], keys, controllers, settings, seed)
+            watcher, read = settings.callback_on_step_end, self._reader([rows[k] for k in batch])
+            last = last_frame(frames, watcher, len(batch), count, read)
             for place, key in enumerate(batch):
                 paid = slice(place * count, (place + 1) * count)
-                finished[key] = self._finish(rows[key], frames[-1], paid, controllers)
+                finished[key] = self._finish(rows[key], last, paid, controllers)
         return finished
+
+    def _reader(self, rows: Sequence[Row]) -> Read:
+        """What a watcher reads off the tokens of a text of the batch."""
+        return lambda place, tokens: render(rows[place], self.before_end(tokens), self.tokenizer)[0]
 
     def before_end(self, tokens: Sequence[int]) -> list[int]:
         """What stands between START and the first END; all but the last position where there is none."""

@@ -1,14 +1,16 @@
 """Attribute: what the text says about a field of a record."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
 from cdlm.control.canvas import Canvas
-from cdlm.control.controller import Pins, Verdict
+from cdlm.control.controller import Pins, Shelf, Verdict
 from cdlm.control.estimate import Estimate
 from cdlm.control.layout import Layout, Vocabulary
 from cdlm.data.words import split_words
@@ -34,6 +36,12 @@ class Attribute(Labelled):
     attribute: str = field(metadata={"help": "field, such as food", "example": "food"})
     value: str = field(metadata={"help": "its value, such as Italian", "example": "Italian"})
     literal: bool = field(default=True, metadata={"help": "write the value out where texts mostly do"})
+
+    @classmethod
+    def choices(cls, shelf: Shelf, given: Mapping[str, Any]) -> Mapping[str, Sequence[str]]:
+        labels = shelf.find(cls.task, given.get("head") or None).config.labels
+        values = labels.get(str(given.get("attribute")), ())
+        return {"attribute": list(labels), "value": [value for value in values if value]}
 
     @property
     def wanted(self) -> tuple[str, str]:

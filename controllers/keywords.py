@@ -40,7 +40,9 @@ class Keywords(Controller):
     placement: Literal["sampled", "guided"] = field(
         default="sampled", metadata={"help": "how included words find their place"}
     )
-    at: dict[str, int] = field(default_factory=dict, metadata={"help": "phrase: word position it begins at, from 1"})
+    at: dict[str, int] = field(
+        default_factory=dict, metadata={"help": "phrase: word position it begins at, from 1", "example": {"pub": 3}}
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

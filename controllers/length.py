@@ -16,7 +16,7 @@ class Length(Controller):
     """
 
     name = "length"
-    low: int = field(metadata={"help": "words, punctuation counted"})
+    low: int = field(metadata={"help": "words, punctuation counted", "example": 16})
     high: int | None = field(
         default=None, metadata={"help": "largest number of words; empty: exactly the first number"}
     )

@@ -1,10 +1,9 @@
 """Controllers from the words of a command line; names are looked up, so plug-ins of other packages work too."""
 
-import difflib
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import MISSING, Field, fields
+from dataclasses import Field
 from typing import TYPE_CHECKING, Any, get_origin, get_type_hints
 
 if TYPE_CHECKING:
@@ -88,11 +87,9 @@ def _from_value(name: str, value: str) -> "Controller":
 
 def wish_fields(controller: "type[Controller]") -> "list[Field[Any]]":
     """The fields that are the wish itself, in order; weight, window and head, which many controllers have, are left out."""
-    from cdlm.control.controller import Controller
-    from cdlm.control.learned import Learned
+    from cdlm.control import fields
 
-    common = {f.name for f in (*fields(Controller), *fields(Learned))}
-    return [f for f in fields(controller) if f.name not in common and f.init]
+    return fields.wish_fields(controller)
 
 
 def _find(name: str) -> "type[Controller]":
@@ -102,31 +99,6 @@ def _find(name: str) -> "type[Controller]":
 
 
 def _make(name: str, given: dict[str, Any]) -> "Controller":
-    controller = _find(name)
-    known = {f.name: f for f in fields(controller) if f.init}
-    _check_names(name, given, known)
-    hints = get_type_hints(controller)
-    return controller(**{field: _coerced(f"{name}.{field}", hints[field], value) for field, value in given.items()})
+    from cdlm.control.fields import build_wish
 
-
-def _check_names(name: str, given: dict[str, Any], known: "dict[str, Field[Any]]") -> None:
-    stray = [field for field in given if field not in known]
-    if stray:
-        near = difflib.get_close_matches(stray[0], known, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(known)}"
-        raise ValueError(f"{name} has no field {stray[0]!r}; {hint}")
-    absent = [
-        f.name for f in known.values() if f.default is MISSING and f.default_factory is MISSING and f.name not in given
-    ]
-    if absent:
-        raise ValueError(f"{name} needs {absent[0]}; see cdlm controllers")
-
-
-def _coerced(place: str, kind: Any, value: Any) -> Any:
-    from pydantic import ConfigDict, TypeAdapter, ValidationError
-
-    try:
-        return TypeAdapter(kind, config=ConfigDict(arbitrary_types_allowed=True)).validate_python(value)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise ValueError(f"{place}: {first['msg']}, not {value!r}") from None
+    return build_wish(name, given)

@@ -1,7 +1,7 @@
 """The interface of a wish about the text."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
@@ -94,6 +94,15 @@ class Controller(ABC):
     @abstractmethod
     def judge(self, text: str, vocabulary: Vocabulary) -> Verdict:
         """Check a finished text, from the text alone."""
+
+    @classmethod
+    def choices(cls, shelf: Shelf, given: Mapping[str, Any]) -> Mapping[str, Sequence[str]]:
+        """For fields whose values the model knows: what a form offers, with what is ``given`` so far.
+
+        Raises:
+            WishError: the model lacks what the wish needs.
+        """
+        return {}
 
     def bind(self, shelf: Shelf, vocabulary: Vocabulary) -> "Controller":
         """The same wish with what it needs of the model at hand; called once, before anything else.

@@ -140,6 +140,12 @@ def _pipeline(parser: str) -> Any:
     raise SyntaxMissing(f"no parser {parser!r}, neither a package nor a folder that spaCy saved: {fix}")
 
 
+def parser_missing(parser: str = PARSER) -> bool:
+    """Whether spaCy or the parser of this name is not installed; loads neither."""
+    found = any(importlib.util.find_spec(name) is not None for name in _MIRRORS.get(parser, (parser,)))
+    return importlib.util.find_spec("spacy") is None or not found
+
+
 def _doc(pipeline: Any, text: str) -> Doc:
     """The words as spaCy wants them: a parser looks at the blanks, so they stand as in natural text."""
     from spacy.tokens import Doc  # noqa: PLC0415

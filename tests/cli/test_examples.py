@@ -1,10 +1,12 @@
 """Every example of every help text runs as shown (a long training run is shortened)."""
 
 import shlex
+import subprocess
 
 import pytest
 
 from cdlm.cli import app as cli
+from cdlm.cli import serve
 from cdlm.evaluation import suite
 
 EXAMPLES = [
@@ -12,7 +14,11 @@ EXAMPLES = [
 ]
 TRAINING = [e for e in EXAMPLES if e.startswith("cdlm train ")]
 TEACHING = [e for e in EXAMPLES if e.startswith("cdlm train-controller ")]
+SERVING = [e for e in EXAMPLES if e.startswith("cdlm app")]
 SUITE = [e for e in EXAMPLES if e.startswith("cdlm evaluate")]
+
+
+DONE = subprocess.CompletedProcess([], 0)
 
 
 def test_there_are_examples():
@@ -20,7 +26,7 @@ def test_there_are_examples():
     assert all(e.startswith("cdlm ") for e in EXAMPLES)
 
 
-@pytest.mark.parametrize("example", sorted(set(EXAMPLES) - set(TRAINING) - set(TEACHING) - set(SUITE)))
+@pytest.mark.parametrize("example", sorted(set(EXAMPLES) - set(TRAINING) - set(TEACHING) - set(SUITE) - set(SERVING)))
 def test_example_runs(run, e2e, example, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "texts.txt").write_text("Zizzi serves Indian food.\nA pub near the river.\n", encoding="utf-8")
@@ -53,6 +59,20 @@ def test_teaching_example_runs(run, e2e, tiny_run, example, tmp_path, monkeypatc
     shown = run(*shlex.split(example)[1:], "--steps", "2").stdout
     assert "controller: " in shown
     assert "cdlm generate --model e2e --with" in shown
+
+
+@pytest.mark.parametrize("example", SERVING)
+def test_serving_example_reaches_streamlit(run, example, tmp_path, monkeypatch):
+    """That the app answers is tested in tests/app; here the options have to arrive."""
+    called = {}
+    monkeypatch.setattr(serve.subprocess, "run", lambda command, **more: called.update(more, command=command) or DONE)
+    monkeypatch.chdir(tmp_path)
+    words = shlex.split(example)[1:]
+    run(*words)
+    assert called["command"][1:4] == ["-m", "streamlit", "run"]
+    assert called["command"][6] == ("8600" if "--port" in words else "8501")
+    assert called["env"]["CDLM_JOBS"] == ("4" if "--jobs" in words else "2")
+    assert called["env"].get("CDLM_MODELS") == (str(tmp_path / "runs") if "--models" in words else None)
 
 
 @pytest.mark.parametrize("example", SUITE)

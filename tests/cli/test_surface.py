@@ -19,6 +19,7 @@ WRITING = (
     "--steering --steps --temperature --with"
 )
 SURFACE = {
+    "app": "--headless --jobs --models --port",
     "controllers": "--json",
     "edit": f"text {WRITING} --strength",
     "evaluate": "--corpus --json --model --out --seed --suite --task --teacher",

@@ -1,0 +1,104 @@
+"""Batch: a file of requests, done one after another."""
+
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from app import state
+from app.parts.results import message
+from app.parts.running import show_job
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from cdlm.pipeline import Pipeline
+    from cdlm.service.batch import Batch
+
+PAGE = "batch"
+
+
+def show() -> None:
+    """The page."""
+    st.title("Batch", anchor=False)
+    st.caption("A file of requests, one a line. A batch can be stopped and goes on where it was.")
+    pipe = state.pipeline()
+    uploaded = st.file_uploader("Requests as CSV or JSONL", type=["csv", "jsonl"], key=state.key(PAGE, "file"))
+    _show_example(pipe)
+    if uploaded is not None and pipe is not None:
+        _read(uploaded.name, uploaded.getvalue(), uploaded.file_id)
+    batch: Batch | None = state.get(PAGE, "batch")
+    if batch is not None:
+        _show_batch(batch)
+    if state.get(PAGE, "unreadable") and uploaded is not None:
+        message(ValueError(state.get(PAGE, "unreadable")))
+
+
+def _show_example(pipe: "Pipeline | None") -> None:
+    if pipe is None:
+        return
+    from cdlm.service.tables import EXAMPLE_CSV
+
+    with st.expander("What such a file looks like"):
+        st.caption(
+            "CSV: columns are called verb, text, count, seed, steps, strength, model, or as a wish; a cell below a wish is the "
+            "value of its first field, or its fields as JSON. JSONL: a request as it stands in a download."
+        )
+        st.code(EXAMPLE_CSV, language=None)
+        st.download_button("Download this example", EXAMPLE_CSV, "requests.csv", "text/csv", on_click="ignore")
+
+
+def _read(name: str, data: bytes, identity: str) -> None:
+    """Read an uploaded file, once."""
+    from cdlm.service.batch import Batch
+    from cdlm.service.tables import read_requests
+
+    if state.get(PAGE, "read") == (identity, state.model_name()):
+        return
+    state.put(PAGE, "read", (identity, state.model_name()))
+    state.drop(PAGE, "unreadable")
+    try:
+        requests = read_requests(name, data, state.model_name())
+        for request in requests:
+            state.store().locate(request.model)
+            state.store().check_wishes(request.wishes)
+        state.put(PAGE, "batch", Batch(requests))
+    except ValueError as error:
+        state.drop(PAGE, "batch")
+        state.put(PAGE, "unreadable", str(error))
+
+
+def _show_batch(batch: "Batch") -> None:
+    job = state.job(PAGE)
+    running = job is not None and job.running
+    st.markdown(f"**{len(batch.requests)}** requests, **{len(batch.done)}** done")
+    if not running and not batch.finished:
+        label = "Resume" if batch.done else "Start"
+        if st.button(label, type="primary", icon=":material/play_arrow:", key=state.key(PAGE, "start")):
+            store = state.store()
+            state.start(PAGE, lambda step: batch.run(store, step))
+            st.rerun()
+    show_job(PAGE)
+    if batch.rows:
+        wide = {"error": st.column_config.TextColumn(width="large")}
+        st.dataframe(_table(batch), hide_index=True, height="auto", column_config=wide)
+        _show_downloads(batch)
+
+
+def _table(batch: "Batch") -> "pd.DataFrame":
+    """What went wrong stands beside the text, not at the far end."""
+    import pandas as pd
+
+    table = pd.DataFrame(batch.rows)
+    table = table.fillna({c: "" for c in table if table[c].map(lambda value: isinstance(value, str)).any()})
+    first = [c for c in ("request", "text", "error", "satisfied") if c in table]
+    return table[[*first, *(c for c in table if c not in first)]]
+
+
+def _show_downloads(batch: "Batch") -> None:
+    from cdlm.service.tables import rows_to_jsonl, to_csv
+
+    with st.container(horizontal=True):
+        st.download_button("Download CSV", to_csv(batch.rows), "batch.csv", "text/csv", on_click="ignore")
+        st.download_button(
+            "Download JSONL", rows_to_jsonl(batch.rows), "batch.jsonl", "application/jsonl", on_click="ignore"
+        )

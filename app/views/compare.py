@@ -1,0 +1,169 @@
+"""Compare: the same seed with and without wishes, under two steerings, or over a range of one weight."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from app import state
+from app.parts.components import show_card
+from app.parts.plain import plain
+from app.parts.results import as_it_is, message
+from app.parts.running import finished, show_job
+from app.parts.settings import show_count, show_quality, show_seed
+from app.parts.starting import show_start
+from app.parts.wishes import show_wishes
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from cdlm.pipeline import Pipeline
+    from cdlm.service.compare import Arm, Outcome
+    from cdlm.service.request import Request
+
+PAGE = "compare"
+ON_OFF, STEERINGS, SWEEP = "Wishes on and off", "Two steerings", "Sweep one weight"
+WEIGHTS = "0, 1, 2, 4, 8"
+
+
+def show() -> None:
+    """The page."""
+    st.title("Compare", anchor=False)
+    st.caption("The same seed, one thing changed: what do the wishes do to the texts, and what do they cost?")
+    pipe = state.pipeline()
+    asking, answer = st.columns([4, 8], gap="large")
+    with asking:
+        _show_question(pipe)
+    with answer:
+        show_job(PAGE)
+        outcomes = finished(PAGE)
+        if outcomes:
+            _show_outcomes(outcomes)
+        elif state.job(PAGE) is None:
+            with st.container(border=True, key=state.key(PAGE, "empty")):
+                st.markdown("**Nothing compared yet**")
+                st.caption("Add a wish on the left, choose what to change, and press Compare.")
+
+
+def _show_question(pipe: "Pipeline | None") -> None:
+    mode = st.radio(
+        "What changes", [ON_OFF, STEERINGS, SWEEP], key=state.first(PAGE, "mode", ON_OFF), persist_state="session"
+    )
+    arms: Sequence[Arm] = ()
+    request = None
+    try:
+        request = _show_request(pipe)
+        arms = _arms(str(mode), request) if request else ()
+    except ValueError as error:
+        message(error)
+    pressed = show_start(PAGE, "Compare", bool(arms))
+    if pressed and request is not None and pipe is not None:
+        _ask(arms, request, pipe)
+
+
+def _show_request(pipe: "Pipeline | None") -> "Request | None":
+    wishes = show_wishes(PAGE, pipe)
+    with st.container(border=True, key=state.key(PAGE, "settings")):
+        left, right = st.columns(2)
+        with left:
+            count = show_count(PAGE, "Texts each", 4, 16)
+        with right:
+            seed = show_seed(PAGE)
+        steps = show_quality(PAGE)
+    if pipe is None or not wishes:
+        return None
+    from cdlm.service.request import Request
+
+    return Request(model=state.model_name(), wishes=wishes, count=count, seed=seed, steps=steps)
+
+
+def _arms(mode: str, request: "Request") -> "Sequence[Arm]":
+    from cdlm.service.compare import on_and_off, steerings, weights
+    from cdlm.service.numbers import read_numbers
+
+    if mode == ON_OFF:
+        return on_and_off(request)
+    if mode == STEERINGS:
+        names = ["tilt", "shift", "descend"]
+        left, right = st.columns(2)
+        one = left.selectbox("First", names, key=state.first(PAGE, "first", "tilt"), persist_state="session")
+        two = right.selectbox("Second", names, key=state.first(PAGE, "second", "shift"), persist_state="session")
+        st.caption("Both run with the sampler ddim, whose noise falls, so that each has something to move.")
+        return steerings(request, [one, two] if one != two else [one])
+    names = [f"{w.name} (wish {n + 1})" for n, w in enumerate(request.wishes)]
+    place = st.selectbox("Wish", range(len(names)), format_func=names.__getitem__, key=state.key(PAGE, "place"))
+    typed = st.text_input("Weights", key=state.first(PAGE, "weights", WEIGHTS), persist_state="session")
+    return weights(request, place, read_numbers("Weights", typed))
+
+
+def _ask(arms: "Sequence[Arm]", request: "Request", pipe: "Pipeline") -> None:
+    from cdlm.service.compare import compare
+
+    try:
+        for arm in arms:
+            arm.request.check()
+            arm.request.controllers()
+        state.store().check_wishes(request.wishes)
+    except ValueError as error:
+        state.put(PAGE, "message", str(error))
+        return
+    state.put(PAGE, "asked", state.get(PAGE, "mode"))
+    state.start(PAGE, lambda step: compare(arms, request, pipe, step))
+
+
+def _show_outcomes(outcomes: "Sequence[Outcome]") -> None:
+    _show_figures(outcomes)
+    if state.get(PAGE, "asked") == SWEEP and len(outcomes) > 1:
+        _show_chart(outcomes)
+    for start in range(0, len(outcomes), 2):
+        for column, outcome in zip(st.columns(2), outcomes[start : start + 2], strict=False):
+            with column:
+                st.markdown(f"**{plain(outcome.arm.name)}**")
+                for number, written in enumerate(outcome.result.output):
+                    with st.container(border=True):
+                        show_card(
+                            as_it_is(written), written.verdicts, state.key(PAGE, f"{start}.{outcome.arm.name}.{number}")
+                        )
+
+
+def _table(outcomes: "Sequence[Outcome]") -> "pd.DataFrame":
+    import pandas as pd
+
+    rows = [
+        {
+            "": o.arm.name,
+            **{f"{name} holds": share for name, share in o.success.items()},
+            "nats per token": o.fluency,
+            "seconds": o.result.seconds,
+        }
+        for o in outcomes
+    ]
+    return pd.DataFrame(rows)
+
+
+def _show_figures(outcomes: "Sequence[Outcome]") -> None:
+    shares = {f"{name} holds": st.column_config.NumberColumn(format="percent") for name in outcomes[0].success}
+    figures = {k: st.column_config.NumberColumn(format="%.2f") for k in ("nats per token", "seconds")}
+    st.dataframe(_table(outcomes), hide_index=True, column_config={**shares, **figures})
+    st.caption("Nats per token: the model's own bound on how likely the texts are; lower reads better.")
+
+
+def _show_chart(outcomes: "Sequence[Outcome]") -> None:
+    import altair as alt
+    import pandas as pd
+
+    rows = [
+        {
+            "weight": o.arm.name,
+            "success": sum(o.success.values()) / max(1, len(o.success)),
+            "nats per token": o.fluency,
+            "order": n,
+        }
+        for n, o in enumerate(outcomes)
+    ]
+    base = alt.Chart(pd.DataFrame(rows)).encode(
+        x=alt.X("success:Q", axis=alt.Axis(format="%"), scale=alt.Scale(domain=[0, 1.05]), title="wishes that hold"),
+        y=alt.Y("nats per token:Q", scale=alt.Scale(zero=False), title="nats per token (lower reads better)"),
+    )
+    drawn = base.mark_line(point=True).encode(order="order:O") + base.mark_text(dy=-12).encode(text="weight:N")
+    st.altair_chart(drawn, width="stretch")

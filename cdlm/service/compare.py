@@ -1,0 +1,77 @@
+"""Comparisons: one request with a wish on and off, under two steerings, or over a range of one weight."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+from cdlm.pipeline import Pipeline
+from cdlm.service.jobs import Step
+from cdlm.service.request import Request
+from cdlm.service.work import Result, perform
+
+SCORE_DRAWS = 8
+FALLING = "ddim"
+"""A sampler whose noise falls, so that every steering has something to move."""
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One side of a comparison."""
+
+    name: str
+    request: Request
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an arm gave.
+
+    Attributes:
+        success: for each wish of the whole request the share of texts that hold it. fluency: nats per token under the model's
+            own bound, lower reads better.
+    """
+
+    arm: Arm
+    result: Result
+    success: dict[str, float]
+    fluency: float
+
+
+def on_and_off(request: Request) -> list[Arm]:
+    """With all wishes, and with none."""
+    return [Arm("with the wishes", request), Arm("without", replace(request, wishes=()))]
+
+
+def steerings(request: Request, names: Sequence[str]) -> list[Arm]:
+    """The same wishes under several steerings."""
+    return [Arm(name, replace(request, steering=name, sampler=FALLING)) for name in names]
+
+
+def weights(request: Request, place: int, values: Sequence[float]) -> list[Arm]:
+    """One wish at several weights."""
+    return [Arm(f"weight {value:g}", request.with_field(place, "weight", value)) for value in values]
+
+
+def compare(arms: Sequence[Arm], judged: Request, pipe: Pipeline, step: Step) -> list[Outcome]:
+    """Run every arm with the same seed and judge all by the wishes of ``judged``.
+
+    Raises:
+        Stopped: the job is to end. ValueError: an arm that cannot be.
+    """
+    outcomes = []
+    for number, arm in enumerate(arms):
+        result = perform(arm.request, pipe, partial(_arm_step, step, number, len(arms)))
+        texts = [w.text for w in result.output]
+        wishes = judged.controllers()
+        verdicts = pipe.judge(texts, wishes)
+        success = {w.name: sum(row[n].satisfied for row in verdicts) / max(1, len(texts)) for n, w in enumerate(wishes)}
+        step((number + 0.9) / len(arms), f"{arm.name}: reading the texts")
+        scores = pipe.score(texts, draws=SCORE_DRAWS)
+        fluency = sum(s.nll for s in scores) / max(1, sum(s.tokens for s in scores))
+        outcomes.append(Outcome(arm, result, success, fluency))
+    return outcomes
+
+
+def _arm_step(step: Step, number: int, of: int, share: float | None = None, note: str | None = None) -> None:
+    """One arm's part of the progress."""
+    step((number + 0.9 * (share or 0.0)) / of, note)

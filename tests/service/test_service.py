@@ -1,0 +1,188 @@
+"""Requests, jobs, replays and paths, without a page."""
+
+import html
+import json
+import os
+import re
+import time
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cdlm.pipeline import Pipeline
+from cdlm.service import jobs
+from cdlm.service.blanking import blanks, template_of
+from cdlm.service.difference import word_difference
+from cdlm.service.jobs import Busy, Jobs
+from cdlm.service.models import ModelRefused, check_folder
+from cdlm.service.replay import Moment, Trajectory, replay_page
+from cdlm.service.request import Request, RequestError, Wish
+from cdlm.service.tables import to_csv
+from cdlm.service.work import perform
+from cdlm.templates import template_wish
+
+plain = st.recursive(
+    st.text(max_size=8) | st.integers(-99, 99) | st.booleans(), lambda x: st.lists(x, max_size=3), max_leaves=4
+)
+requests = st.builds(
+    Request,
+    verb=st.sampled_from(["generate", "infill", "edit"]),
+    text=st.text(max_size=40),
+    wishes=st.lists(st.builds(Wish, st.text(max_size=9), st.dictionaries(st.text(max_size=5), plain, max_size=3))).map(
+        tuple
+    ),
+    count=st.integers(1, 9),
+    seed=st.integers(0, 2**31),
+    steps=st.none() | st.integers(1, 300),
+)
+
+
+@given(requests)
+def test_request_survives_json_and_links(request):
+    assert Request.from_plain(json.loads(json.dumps(request.plain()))) == request
+    assert Request.from_link(request.link()) == request
+
+
+def test_link_that_unpacks_to_gigabytes_is_refused():
+    bomb = Request(text="a" * 3_000_000).link()
+    with pytest.raises(RequestError):
+        Request.from_link(bomb)
+
+
+@pytest.fixture(scope="module")
+def pipe() -> Pipeline:
+    """The bundled model."""
+    return Pipeline.from_pretrained("e2e")
+
+
+def wait(job, seconds=5.0):
+    end = time.monotonic() + seconds
+    while job.running and time.monotonic() < end:
+        time.sleep(0.01)
+    return job
+
+
+def endless(step):
+    while True:
+        step(0.5, "on and on")
+        time.sleep(0.01)
+
+
+def test_job_ends_when_nobody_waits_for_it(monkeypatch):
+    monkeypatch.setattr(jobs, "GRACE", 0.1)
+    assert wait(Jobs().start(endless, awaited=lambda: False)).state == "stopped"
+
+
+def test_job_goes_on_over_a_short_absence():
+    away = iter([False] * 5)
+    job = Jobs().start(endless, awaited=lambda: next(away, True))
+    time.sleep(0.3)
+    assert job.running
+    job.stop()
+    assert wait(job).state == "stopped"
+
+
+def test_jobs_are_limited_and_a_stopped_one_makes_room():
+    desk = Jobs(1)
+    first = desk.start(endless)
+    with pytest.raises(Busy, match="try again"):
+        desk.start(endless)
+    first.stop()
+    second = desk.start(lambda step: 7)
+    assert wait(second).result == 7
+
+
+def test_failure_is_one_line_and_hides_what_is_internal():
+    def fail(error):
+        def work(step):
+            raise error
+
+        return wait(Jobs().start(work)).error
+
+    assert fail(ValueError("two\nlines")) == "two; lines"
+    assert "secret" not in fail(KeyError("secret"))
+
+
+@given(st.text(max_size=60))
+def test_replay_page_escapes_everything(text):
+    moment = Moment((text,), (True,), (0.5,), (False,), text)
+    page = replay_page(Trajectory((moment,), {text: (1.0,)}), text)
+    data = re.search(r'<script type="application/json" id="replay">(.*?)</script>', page, re.DOTALL)[1]
+    assert json.loads(data)["table"] == [text]
+    assert "<" not in data
+    assert page.count("<script") == 2
+    assert html.escape(text) in page
+    assert "default-src 'none'" in page
+
+
+def test_trajectory_ends_in_the_written_text_and_does_not_change_it(pipe: Pipeline):
+    request = Request(count=3, wishes=(Wish("keywords", {"include": ["Italian"]}),))
+    result = perform(request, pipe, lambda share=None, note=None: None)
+    untouched = pipe.generate(3, controllers=request.controllers())
+    assert result.output.texts == untouched.texts
+    for text in result.output.texts:
+        found = result.trajectory(text, pipe)
+        assert found.moments[-1].text == text
+        assert all(found.moments[-1].decided)
+        assert found.curves["keywords"][-1] == 1.0
+        assert all(0 <= c <= 1 for m in found.moments for c in m.certainty)
+
+
+def test_callback_that_raises_ends_the_run(pipe: Pipeline):
+    seen = []
+
+    def stop(step):
+        seen.append(step.frame.step)
+        if len(seen) == 3:
+            raise KeyboardInterrupt
+
+    for write in (
+        lambda: pipe.generate(2, callback_on_step_end=stop),
+        lambda: pipe.infill("Zizzi is a [3] .", num_inference_steps=6, callback_on_step_end=stop),
+        lambda: pipe.edit("Zizzi is a French pub .", strength=0.9, callback_on_step_end=stop),
+    ):
+        seen.clear()
+        with pytest.raises(KeyboardInterrupt):
+            write()
+        assert len(seen) == 3
+
+
+@pytest.mark.parametrize("path", ["/etc", "..", "x/../../y", "\0", "~nobody/x"])
+def test_folder_outside_the_roots(path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    root = tmp_path / "models"
+    root.mkdir()
+    (root / "way_out").symlink_to("/etc")
+    for folder in (path, str(root / "way_out")):
+        with pytest.raises(ModelRefused):
+            check_folder(folder, [root])
+    assert check_folder(root / "a", [root]) == root / "a"
+    assert os.sep in str(root)
+
+
+@given(data=st.data())
+def test_blanked_sentence_keeps_its_context(data, pipe: Pipeline):
+    text = "Zizzi [is] a \\ cheap pub near the park ."
+    vocabulary = pipe.tokenizer
+    count = len(vocabulary.spans(text))
+    chosen = data.draw(st.sets(st.integers(0, count - 1), min_size=1))
+    gaps = blanks(text, sorted(chosen), vocabulary)
+    parts = template_wish(template_of(text, gaps, ["[1]"] * len(gaps))).parts
+    kept = [text[a.end : b.start] for a, b in pairwise(gaps)]
+    assert [p for p in parts if isinstance(p, str)] == [
+        t for t in [text[: gaps[0].start], *kept, text[gaps[-1].end :]] if t
+    ]
+    assert sum(g.words for g in gaps) == len(chosen)
+
+
+@given(st.text(max_size=30), st.text(max_size=30))
+def test_difference_spells_both_texts(old, new):
+    found = word_difference(old, new)
+    assert "".join(s.text for s in found if s.kind != "come") == old
+    assert "".join(s.text for s in found if s.kind != "gone") == new
+
+
+def test_table_runs_no_formula():
+    assert "'=cmd" in to_csv([{"text": "=cmd()|x"}])
