@@ -7,7 +7,7 @@ python benchmarks/samplers.py --only commit reopen --count 100
 import argparse
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,8 @@ from cdlm.evaluation.metrics import distinct_n, exact_copy_share, shared_ngram_s
 from cdlm.evaluation.targets import lines_of_lengths, random_lines
 from cdlm.files import write_text
 from cdlm.pipeline import Pipeline
-from cdlm.sampling.samplers import DDIM, Commit, DPMpp2M, QSample, Reopen, Sampler
+from cdlm.sampling.samplers import DDIM, Commit, DPMpp2M, QSample, Sampler
+from cdlm.settings import free_sampler
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -33,20 +34,25 @@ class Setting:
 
 
 def grid() -> dict[str, Setting]:
-    """The settings that are compared; names say what differs from the default, ``reopen p0.97``."""
-    hold = {p: Commit(floor=1.0, top_p=p) for p in (0.97, 0.99, 1.0)}
+    """The settings that are compared; ``reopen`` is the default, and names say what differs from it."""
+    inner, plain = Commit(floor=1.0, spread=1.0), Commit(floor=1.0, top_p=0.97)
+
+    def reopen(temperature: float = 1.2, **changes: Any) -> Setting:
+        return Setting(replace(free_sampler(), **changes), 64, temperature)
+
     return {
-        "reopen p0.97": Setting(Reopen(hold[0.97])),
-        "reopen p0.99": Setting(Reopen(hold[0.99])),
-        "reopen p1": Setting(Reopen(hold[1.0])),
-        "reopen p0.97 t1.1": Setting(Reopen(hold[0.97]), 32, 1.1),
-        "reopen p0.97 random": Setting(Reopen(hold[0.97], random=True)),
-        "reopen p0.97 look 0.5": Setting(Reopen(hold[0.97], look=0.5)),
-        "commit p0.97": Setting(hold[0.97]),
-        "commit p0.97 t0.9": Setting(hold[0.97], 32, 0.9),
+        "reopen": reopen(),
+        "reopen t1.3": reopen(1.3),
+        "reopen t1.1": reopen(1.1),
+        "reopen t1": reopen(1.0),
+        "reopen never undone": reopen(undo=False),
+        "reopen by surprise": reopen(look=0.0),
+        "reopen random": reopen(random=True),
+        "reopen 3 rounds": reopen(rounds=3),
+        "reopen t1 p0.97 ordered": reopen(1.0, sampler=plain),
+        "commit t1.2": Setting(inner, 64, 1.2),
+        "commit p0.97 ordered": Setting(plain),
         "commit p0.97 falling": Setting(Commit(top_p=0.97)),
-        "commit p0.97 even": Setting(Commit(floor=1.0, top_p=0.97, even=True)),
-        "commit p0.97 16 steps": Setting(hold[0.97], 16),
         "ddim 32": Setting(DDIM()),
         "ddim 64": Setting(DDIM(), 64),
         "qsample 32": Setting(QSample()),
