@@ -88,6 +88,8 @@ class Sentiment(Labelled):
         metadata={"help": "positive or negative", "example": "positive", "choices": ["positive", "negative"]}
     )
 
+    weight: float = field(default=5.0, kw_only=True, metadata={"help": "how strongly the label pulls"})
+
     SHORT: ClassVar[dict[str, str]] = {"positive": "pos", "negative": "neg"}
 
     @property
