@@ -37,7 +37,7 @@ def grid() -> dict[str, Setting]:
     """The settings that are compared; ``reopen`` is the default, and names say what differs from it."""
     inner, plain = Commit(floor=1.0, spread=1.0), Commit(floor=1.0, top_p=0.97)
 
-    def reopen(temperature: float = 1.2, **changes: Any) -> Setting:
+    def reopen(temperature: float = 1.175, **changes: Any) -> Setting:
         return Setting(replace(free_sampler(), **changes), 64, temperature)
 
     return {
@@ -50,7 +50,7 @@ def grid() -> dict[str, Setting]:
         "reopen random": reopen(random=True),
         "reopen 3 rounds": reopen(rounds=3),
         "reopen t1 p0.97 ordered": reopen(1.0, sampler=plain),
-        "commit t1.2": Setting(inner, 64, 1.2),
+        "commit t1.175": Setting(inner, 64, 1.175),
         "commit p0.97 ordered": Setting(plain),
         "commit p0.97 falling": Setting(Commit(top_p=0.97)),
         "ddim 32": Setting(DDIM()),

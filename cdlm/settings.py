@@ -31,7 +31,7 @@ class Settings:
     sampler: Sampler = field(default_factory=free_sampler)
     steering: Steering = field(default_factory=TiltPosterior)
     num_inference_steps: int = 64
-    temperature: float = 1.2
+    temperature: float = 1.175
     early_stop: EarlyStop | None = None
     batch_size: int = 64
     callback_on_step_end: Watcher | None = None

@@ -33,7 +33,7 @@ class DependencyTree(Learned):
     like: str = field(
         metadata={"help": "sentence whose grammar to follow", "example": "The Eagle is a pub near the river"}
     )
-    weight: float = field(default=1.5, kw_only=True, metadata={"help": "how strongly the soft part pulls"})
+    weight: float = field(default=2.0, kw_only=True, metadata={"help": "how strongly the soft part pulls"})
     arcs: float = field(default=1.0, metadata={"help": "weight of who depends on whom, beside the labels"})
 
     def __post_init__(self) -> None:
