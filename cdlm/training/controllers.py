@@ -1,32 +1,27 @@
 """``train_controller``: from a file of texts to the folder of a head, its figures measured on texts held out."""
 
-import math
 import shlex
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from cdlm.control.heads import ArcHead, Head, HeadConfig, Reading, SpanHead, TextHead, TokenHead
+from cdlm.control.heads import Head, HeadConfig, TextHead
 from cdlm.data.corpus import read_lines
 from cdlm.data.labels import read_labelled
 from cdlm.data.records import read_split
 from cdlm.data.tokenizer import TextTokenizer
-from cdlm.data.words import split_words
 from cdlm.diffusion.model import DiffusionLM
 from cdlm.files import write_text
 from cdlm.hub import find_model, load_model
 from cdlm.shelf import CONFIG, model_fingerprint, save_head
 from cdlm.training import labelling
 from cdlm.training.callbacks import Progress, TimeLimit, Watch
-from cdlm.training.heads import IGNORED, Example, held_out_loss, read, targets, train_head
+from cdlm.training.figures import head_figures
+from cdlm.training.heads import train_head
 from cdlm.training.labelling import Labelled
-from cdlm.training.noising import ClockMixture, Noising, collate
 
 STEPS, TOKENS_PER_BATCH = 1500, 2048
 HELD_OUT, MOST_HELD_OUT = 0.05, 1000
@@ -35,7 +30,6 @@ MOST_PARSED = 20_000
 CARD = "README.md"
 
 Parsing = Callable[[int, int], None]
-Measured = Iterator[tuple[Reading, dict[str, Any], Tensor]]
 
 
 class ControllerError(ValueError):
@@ -204,102 +198,6 @@ TASKS: dict[str, Labels] = {
     "attribute": _attribute,
     "labels": _labels,
 }
-
-
-@torch.no_grad()
-def head_figures(model: DiffusionLM, head: Head, held: Labelled) -> dict[str, float]:
-    """What the head gets right on texts it never saw: read clean, and with half of their words pure noise."""
-    figures = {"loss": held_out_loss(model, head, held.examples)}
-    if isinstance(head, SpanHead):
-        return figures | _span_figures(head, _readings(model, held.examples, 0.0))
-    if isinstance(head, ArcHead):
-        return figures | _arc_figures(head, _readings(model, held.examples, 0.0))
-    for name, share in (("clean", 0.0), ("half noised", 0.5)):
-        readings = _readings(model, held.examples, share)
-        found = _text_accuracy(head, readings) if isinstance(head, TextHead) else _token_accuracy(head, readings)
-        figures |= {f"{field}, {name}": value for field, value in found.items()}
-    return figures | (_judge_accuracy(head, held) if isinstance(head, TextHead) else {})
-
-
-def _readings(model: DiffusionLM, examples: Sequence[Example], noised: float, size: int = 8) -> Measured:
-    """The texts in small batches, each word pure noise with this probability."""
-    everywhere = ClockMixture(uniform=1, scattered=0, gap=0, prefix=0, rising=0, independent=0)
-    noising = Noising(
-        model.config.embedding_dim, model.config.max_length, everywhere, self_conditioning=0.0, window=0.0
-    )
-    rng = torch.Generator().manual_seed(0)
-    for start in range(0, len(examples), size):
-        chosen = examples[start : start + size]
-        batch = collate([noising.example(e.ids, 0, start + i) for i, e in enumerate(chosen)])
-        hidden = (batch.t > 0) & (torch.rand(batch.t.shape, generator=rng) < noised)
-        yield read(model, replace(batch, t=hidden.float())), targets(chosen, batch.tokens.shape[1]), batch.tokens
-
-
-def _share(right: Sequence[Tensor]) -> float:
-    found = torch.cat([r.flatten() for r in right]).float()
-    return float(found.mean()) if len(found) else math.nan
-
-
-def _token_accuracy(head: Head, readings: Measured) -> dict[str, float]:
-    """Of all words; of the noised ones where some are: what the head can say of a word that nobody knows."""
-    assert isinstance(head, TokenHead)
-    right = []
-    for reading, goal, tokens in readings:
-        known, logits = goal["tokens"] != IGNORED, head(reading, tokens)
-        noised = known & (reading.t > 0)
-        if noised.any():
-            context, belief = head.context(reading).float()[noised], reading.probabilities[noised]
-            known, logits = noised, logits.clone()
-            logits[noised] = head.label_probabilities(context[None], belief[None])[0]
-        right.append((logits.argmax(-1) == goal["tokens"])[known])
-    return {next(iter(head.config.labels)): _share(right)}
-
-
-def _text_accuracy(head: TextHead, readings: Measured) -> dict[str, float]:
-    right: dict[str, list[Tensor]] = {field: [] for field in head.config.labels}
-    for reading, goal, _ in readings:
-        for i, (field, logp) in enumerate(head.split(head(reading).float()).items()):
-            known = goal["text"][:, i] != IGNORED
-            right[field].append((logp.argmax(-1) == goal["text"][:, i])[known])
-    return {field: _share(found) for field, found in right.items()}
-
-
-def _judge_accuracy(head: TextHead, held: Labelled) -> dict[str, float]:
-    """Of the judge, and of saying the most frequent label whatever the text."""
-    found = head.judge([split_words(text) for text in held.texts])
-    figures = {}
-    for i, (field, logp) in enumerate(zip(head.config.labels, found, strict=True)):
-        goal = torch.tensor([e.text[i] for e in held.examples])
-        known = goal != IGNORED
-        figures[f"{field}, judge"] = _share([(logp.argmax(-1) == goal)[known]])
-        figures[f"{field}, most frequent"] = (
-            _share([goal[known] == goal[known].mode().values]) if known.any() else math.nan
-        )
-    return figures
-
-
-def _arc_figures(head: ArcHead, readings: Measured) -> dict[str, float]:
-    """Share of words with the right head (UAS), and with the right tag and label too (LAS)."""
-    heads, all_ = [], []
-    for reading, goal, tokens in readings:
-        known = goal["parents"] != IGNORED
-        right = (head(reading).argmax(-1) == goal["parents"])[known]
-        heads.append(right)
-        all_.append(right & (head.tags(reading, tokens).argmax(-1) == goal["tokens"])[known])
-    return {"UAS, clean": _share(heads), "LAS, clean": _share(all_)}
-
-
-def _span_figures(head: SpanHead, readings: Measured) -> dict[str, float]:
-    hits = said = true = 0
-    for reading, goal, _ in readings:
-        logits = head(reading)
-        mask = torch.ones_like(reading.t, dtype=torch.bool) if reading.mask is None else reading.mask
-        valid = (mask[:, :, None] & mask[:, None]).triu()
-        found = (logits > 0) & valid[..., None]
-        hits += int(found[tuple(goal["spans"].T)].sum())
-        said, true = said + int(found.sum()), true + len(goal["spans"])
-    shares = {"precision": hits / max(1, said), "recall": hits / max(1, true), "F1": 2 * hits / max(1, said + true)}
-    return {f"{name}, clean": value for name, value in shares.items()}
 
 
 def _card(order: Order, config: HeadConfig) -> str:
