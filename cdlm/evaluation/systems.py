@@ -6,6 +6,7 @@ from time import perf_counter
 from typing import Any, Protocol
 
 from cdlm.control.controller import Controller
+from cdlm.evaluation.targets import GapTarget
 from cdlm.pipeline import Pipeline
 
 
@@ -68,7 +69,10 @@ class Steered:
     name: str = "cdlm"
 
     def write(self, request: Request, seed: int) -> Answer:
-        """One text that was asked for by controllers."""
+        """One text that was asked for by controllers, or a template with its gap filled."""
         began = perf_counter()
-        output = self.pipe.generate(1, controllers=request.wishes, seed=seed, **self.options)
+        if isinstance(request.target, GapTarget):
+            output = self.pipe.infill(request.target.template, seed=seed, **self.options)
+        else:
+            output = self.pipe.generate(1, controllers=request.wishes, seed=seed, **self.options)
         return Answer(output.texts[0], output.cost, perf_counter() - began)

@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, final
 
 import numpy as np
 import torch
+from torch import Tensor
 from transformers import GPT2LMHeadModel, LogitsProcessor, LogitsProcessorList
 
 from cdlm.control.controller import WishError
@@ -19,6 +20,22 @@ class Decoded:
 
     ids: list[list[int]]
     cost: float
+
+
+@final
+class ExactLength(LogitsProcessor):
+    """Forbids END before position ``length`` and all else there.
+
+    END keeps its score, unlike with ``forced_eos_token_id``: a beam that is cut short must not win.
+    """
+
+    def __init__(self, length: int, end: int) -> None:
+        self.length, self.end = length, end
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        """(rows, tokens so far) and (rows, entries) -> the scores of what may follow."""
+        ends = torch.arange(scores.shape[-1], device=scores.device) == self.end
+        return scores.masked_fill(ends != (input_ids.shape[-1] == self.length), -torch.inf)
 
 
 @dataclass(frozen=True)
@@ -75,29 +92,22 @@ class Decoder:
                 f"{words} words behind a prompt of {len(prompt)} exceed the model's {self.positions} positions"
             )
         given, tokenizer = torch.tensor([list(prompt)], device=self.model.device), self.tokenizer
-        how = (
-            {"do_sample": True}
-            if beams == 1
-            else {"num_beams": beams, "num_return_sequences": beams, "do_sample": False}
-        )
+        sampled = {"do_sample": True, "temperature": 1.0, "top_k": 0, "top_p": 1.0}
+        searched = {"do_sample": False, "num_beams": beams, "num_return_sequences": beams}
+        length = ExactLength(len(prompt) + words, tokenizer.end_id)
         network: Any = self.model  # whose ``generate`` is typed for another class
         with torch.random.fork_rng(devices=[self.model.device] if self.model.device.type == "cuda" else []):
             torch.manual_seed(seed)
             drawn = network.generate(
                 input_ids=given,
                 attention_mask=torch.ones_like(given),
-                temperature=1.0,
-                top_k=0,
-                top_p=1.0,
                 use_cache=True,
-                min_new_tokens=words,
                 max_new_tokens=words + 1,
-                forced_eos_token_id=tokenizer.end_id,
                 eos_token_id=tokenizer.end_id,
                 pad_token_id=tokenizer.pad_id,
                 suppress_tokens=self._never(),
-                logits_processor=LogitsProcessorList(processors),
-                **how,
+                logits_processor=LogitsProcessorList([length, *processors]),
+                **(sampled if beams == 1 else searched),
             )
         rows = drawn[:, len(prompt) : len(prompt) + words].tolist()
         return Decoded(rows, self.cost(self.size, beams * (len(prompt) + words), words))

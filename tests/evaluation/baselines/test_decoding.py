@@ -9,7 +9,7 @@ from transformers import LogitsProcessor
 from cdlm.control.controller import WishError
 from cdlm.data.words import split_words
 from cdlm.evaluation.baselines.autoregressive import Autoregressive
-from cdlm.evaluation.baselines.decoding import denoiser_size
+from cdlm.evaluation.baselines.decoding import ExactLength, denoiser_size
 from cdlm.evaluation.samples import write_each
 from cdlm.evaluation.systems import Request
 
@@ -53,13 +53,20 @@ def test_the_price_is_one_pass_over_the_positions(decoder):
     assert beams.cost == pytest.approx(3 * found.cost)
 
 
-def test_beams_come_best_first(decoder):
+def test_beams_come_best_first_and_their_end_counts(decoder):
     rows = decoder.decode([decoder.tokenizer.start_id], 6, seed=0, beams=4).ids
-    ids = torch.tensor([[decoder.tokenizer.start_id, *row] for row in rows])
+    ids = torch.tensor([[decoder.tokenizer.start_id, *row, decoder.tokenizer.end_id] for row in rows])
     with torch.no_grad():
         logp = decoder.model(ids).logits[:, :-1].log_softmax(-1).gather(-1, ids[:, 1:, None]).sum((1, 2))
     assert len({tuple(row) for row in rows}) == 4
     assert logp.tolist() == sorted(logp.tolist(), reverse=True)
+
+
+def test_an_exact_length_keeps_the_score_of_its_end():
+    scores = torch.tensor([[0.5, -1.0, 2.0]])
+    length = ExactLength(3, end=1)
+    assert length(torch.zeros(1, 2), scores).tolist() == [[0.5, -torch.inf, 2.0]]
+    assert length(torch.zeros(1, 3), scores).tolist() == [[-torch.inf, -1.0, -torch.inf]]
 
 
 def test_processors_have_their_say(decoder):
