@@ -1,6 +1,7 @@
 """Every example of every help text runs as shown (a long training run is shortened)."""
 
 import shlex
+from itertools import pairwise
 
 import pytest
 
@@ -67,4 +68,5 @@ def test_evaluation_example_reaches_the_suite(run, example, tmp_path, monkeypatc
     assert called["model"] == "e2e"
     assert called["corpus"] == tmp_path / "e2e"
     assert called["seed"] == (1 if "--seed" in words else 0)
-    assert called["tasks"] == (["infilling", "keywords"] if "--task" in words else None)
+    assert called["tasks"] == ([b for a, b in pairwise(words) if a == "--task"] or None)
+    assert called["baselines"] == (["ar", "fudge"] if "--baselines" in words else [])
