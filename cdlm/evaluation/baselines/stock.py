@@ -3,7 +3,7 @@
 import inspect
 import json
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +11,7 @@ from time import perf_counter
 
 import numpy as np
 
+from cdlm.config import RunConfig, load_config
 from cdlm.data.corpus import fingerprint
 from cdlm.data.records import Split, halve, read_split
 from cdlm.data.syntax import Parse
@@ -19,6 +20,7 @@ from cdlm.evaluation.baselines import prompts as prompts_module
 from cdlm.evaluation.baselines import questions
 from cdlm.evaluation.baselines.autoregressive import Autoregressive
 from cdlm.evaluation.baselines.decoding import Decoder
+from cdlm.evaluation.baselines.diffusion_lm import PublishedDiffusionLM
 from cdlm.evaluation.baselines.finetuned import FineTuned, Tuned
 from cdlm.evaluation.baselines.fudge import Fudged
 from cdlm.evaluation.baselines.prompts import KINDS, TRAINED, Prompts, training_targets
@@ -26,15 +28,20 @@ from cdlm.evaluation.fluency import Teacher
 from cdlm.evaluation.systems import System
 from cdlm.files import write_json
 from cdlm.hub import file_fingerprint
+from cdlm.pipeline import Pipeline
+from cdlm.shelf import HEADS_FOLDER
 from cdlm.training import prefix, prompted
+from cdlm.training.controllers import train_controller
 from cdlm.training.labelling import parsed
 from cdlm.training.prefix import PrefixClassifier, train_prefix_classifier
 from cdlm.training.prompted import fine_tune
+from cdlm.training.run import train
 from cdlm.training.teacher import TeacherRecipe
 
 FOLDER = Path("runs/baselines")
 CONTROL = ("length", "attribute", "pos", "spans", "tree", "composition")
 SERVES: dict[str, tuple[str, ...]] = {
+    "diffusion-lm": (*CONTROL, "infilling"),
     "ar": CONTROL,
     "fudge": CONTROL,
     "ft": (*CONTROL, "infilling"),
@@ -42,16 +49,20 @@ SERVES: dict[str, tuple[str, ...]] = {
 }
 """Baselines, and the tasks of the suite that they answer."""
 BEAMS = 8
-CLASSIFIER, PROMPTS, TRAINED_IN = "fudge", "prompts.json", "training.json"
+CLASSIFIER, PUBLISHED, PROMPTS, TRAINED_IN = "fudge", "diffusion-lm", "prompts.json", "baseline.json"
 ALSO = {"tree": ("pos",)}
 """Tasks that ask for targets of another one, too."""
 FUDGE = TeacherRecipe(steps=4000, warmup=200, learning_rate=2e-3, evaluate_every=500, bf16=False, device="cpu")
 TUNING = TeacherRecipe(steps=3000, positions=256, learning_rate=1e-3, warmup=100, evaluate_every=500, device="cpu")
 
 
+HEADS = {"pos": 600, "attribute": 700, "spans": 2000, "dependencies": 8000}
+"""The heads of ``diffusion-lm`` with their steps: those of the bundled model."""
+
+
 @dataclass(frozen=True)
 class Part:
-    """Something to train: the prefix classifier, or the network of one task."""
+    """Something to train: a diffusion model with its heads, the prefix classifier, or the network of one task."""
 
     name: str
     task: str = ""
@@ -67,7 +78,7 @@ class Stock:
 
     Attributes:
         corpus: folder with train/valid texts and records. teacher: folder of the causal language model, which is ``ar``.
-        fudge, tuning: how the classifier and the networks are trained.
+        fudge, tuning: how the classifier and the networks are trained. published, heads: the same of ``diffusion-lm``.
     """
 
     corpus: Path
@@ -75,6 +86,8 @@ class Stock:
     folder: Path = FOLDER
     fudge: TeacherRecipe = field(default=FUDGE)
     tuning: TeacherRecipe = field(default=TUNING)
+    published: Path = Path("configs/diffusion_lm.yaml")
+    heads: Mapping[str, int] = field(default_factory=lambda: dict(HEADS))
 
     def parts(self, names: Iterable[str], tasks: Iterable[str] = TRAINED) -> list[Part]:
         """What has to be trained for such baselines in such tasks.
@@ -84,6 +97,8 @@ class Stock:
         """
         chosen, found = check_names(names), list[Part]()
         wanted = [more for task in tasks for more in (task, *ALSO.get(task, ()))]
+        if PUBLISHED in chosen:
+            found.append(Part(PUBLISHED))
         if "fudge" in chosen and set(wanted) & set(CONTROL):
             found.append(Part(CLASSIFIER))
         served = {task for name in chosen if name in ("ft", "ft-search") for task in SERVES[name]}
@@ -91,8 +106,7 @@ class Stock:
 
     def place(self, part: Part) -> Path:
         """The folder of a part, by the fingerprint of corpus, tokenizer, teacher, configuration and code."""
-        recipe = self.tuning if part.task else self.fudge
-        made = fingerprint(self._known, [repr(recipe), part.name], _code(part))
+        made = fingerprint(self._known, [self._recipe(part), part.name], _code(part))
         return self.folder / made[:16] / part.name
 
     def missing(self, names: Iterable[str], tasks: Iterable[str] = TRAINED) -> list[Part]:
@@ -104,10 +118,12 @@ class Stock:
         began, place = perf_counter(), self.place(part)
         checkpoints = place.with_name(f"{part.name}-checkpoints")
         place.parent.mkdir(parents=True, exist_ok=True)
-        (self._tune if part.task else self._classify)(part, place, checkpoints)
+        if part.name == PUBLISHED:
+            self._diffuse(place)
+        else:
+            (self._tune if part.task else self._classify)(part, place, checkpoints)
         seconds = perf_counter() - began
-        recipe = self.tuning if part.task else self.fudge
-        write_json(place / TRAINED_IN, {"part": part.name, "seconds": round(seconds), "steps": recipe.steps})
+        write_json(place / TRAINED_IN, {"part": part.name, "seconds": round(seconds), "recipe": self._recipe(part)})
         shutil.rmtree(checkpoints, ignore_errors=True)
         return seconds
 
@@ -128,6 +144,8 @@ class Stock:
 
     def _system(self, name: str, size: int, tasks: Sequence[str]) -> System:
         decoder = Decoder(self._teacher.model, self._teacher.tokenizer, size)
+        if name == PUBLISHED:
+            return PublishedDiffusionLM(Pipeline.from_pretrained(self.place(Part(PUBLISHED)) / "best"), size)
         if name == "ar":
             return Autoregressive(decoder)
         if name == "fudge":
@@ -166,6 +184,25 @@ class Stock:
         parses = parsed(lines)
         kept = [i for i, row in enumerate(rows) if len(parses[i].words) == len(encoded[row])]
         return Split(lines, split.take(rows).records).take(kept), [parses[i] for i in kept]
+
+    def _recipe(self, part: Part) -> str:
+        if part.name != PUBLISHED:
+            return repr(self.tuning if part.task else self.fudge)
+        config = self._config(Path())
+        return f"{config.model.model_dump_json()} {config.train.model_dump_json()} {sorted(self.heads.items())}"
+
+    def _config(self, output: Path) -> RunConfig:
+        """The published configuration on this corpus, with the teacher's vocabulary."""
+        data = {"train": self.corpus / "train.txt", "validation": self.corpus / "valid.txt", "tokenizer": self.teacher}
+        return load_config(self.published, [*(f"data.{k}={v}" for k, v in data.items()), f"output={output}"])
+
+    def _diffuse(self, place: Path) -> None:
+        """Model and heads; heads that are there already stay."""
+        config = self._config(place)
+        best = place / "best" if (place / "best" / HEADS_FOLDER).is_dir() else train(config)
+        for task, steps in self.heads.items():
+            if not (best / HEADS_FOLDER / task).is_dir():
+                train_controller(best, task, self.corpus / "train.txt", best / HEADS_FOLDER / task, steps=steps)
 
     def _classify(self, part: Part, place: Path, checkpoints: Path) -> None:
         tokenizer, generator = self._teacher.tokenizer, np.random.default_rng(0)
@@ -214,5 +251,7 @@ def check_names(names: Iterable[str]) -> list[str]:
 
 def _code(part: Part) -> list[str]:
     """The code that decides what is learned."""
+    if part.name == PUBLISHED:
+        return []  # the run's own configuration says what it is; the library under test is its code
     modules = (prompts_module, questions, prompted) if part.task else (questions, prefix)
     return [inspect.getsource(module) for module in modules]

@@ -1,6 +1,7 @@
 """The stock: what has to be trained, where it lies, and a whole run of training, loading and measuring on toy records."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -106,3 +107,14 @@ def test_rows_of_a_baseline_stand_beside_the_models(stock, tiny_run, tmp_path, m
     assert "| length, ar | exact |" in (tmp_path / "report.md").read_text(encoding="utf-8")
     with pytest.raises(ValueError, match="no baseline 'pplm'"):
         suite.run_suite(teacher=teacher, baselines=["pplm"], **asked)
+
+
+def test_the_published_model_is_a_part_of_its_own(stock):
+    published = Path(__file__).parents[3] / "configs" / "diffusion_lm.yaml"
+    found = replace(stock, published=published)
+    (part,) = found.parts(["diffusion-lm"])
+    assert found.missing(["diffusion-lm"]) == [part]
+    assert replace(found, heads={"pos": 1}).place(part) != found.place(part) == replace(found, tuning=QUICK).place(part)
+    config = found._config(Path("out"))
+    assert (config.train.objective, config.output) == ("diffusion_lm", "out")
+    assert config.data.tokenizer == str(found.teacher)
