@@ -30,7 +30,7 @@ $(BIN)/cdlm generate --model e2e --count 8 --length 20 --include pub --include r
 $(BIN)/cdlm infill --model e2e "The Eagle is a [1-3] near [*] ."
 endef
 
-.PHONY: demo app browser test check format soak models wheel constraints clean distclean
+.PHONY: demo app browser test check format soak models baselines wheel constraints clean distclean
 .DEFAULT_GOAL := demo
 
 demo: export HF_HUB_OFFLINE := 1
@@ -60,6 +60,12 @@ format: $(VENV)/.stamp-test
 
 models: $(VENV)/.stamp-test
 	$(BIN)/python benchmarks/make_models.py
+
+# Once; what is trained already is found again, and a run that was cut off goes on. BASELINES_ARGS="--baselines fudge"
+baselines: export OMP_NUM_THREADS := 1
+baselines: export TOKENIZERS_PARALLELISM := false
+baselines: $(VENV)/.stamp-test
+	$(BIN)/python benchmarks/baselines.py $(BASELINES_ARGS)
 
 wheel: $(VENV)/.stamp-test
 	$(BIN)/python -m build --wheel

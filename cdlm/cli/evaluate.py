@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 EXAMPLES = """
 cdlm evaluate --suite quick --out runs/report
 cdlm evaluate --task infilling --task keywords --seed 1
+cdlm evaluate --task pos --task length --baselines ar,fudge
 """
 TEACHER = Path("benchmarks/teacher/e2e")
 Suite = Annotated[Literal["quick", "standard"], typer.Option("--suite", help="How many samples a figure rests on.")]
@@ -31,6 +32,10 @@ Corpus = Annotated[
 Teacher = Annotated[Path, typer.Option("--teacher", help="Folder of the causal language model that judges fluency.")]
 Tasks = Annotated[list[str] | None, typer.Option("--task", help="Only this task; repeatable.")]
 
+Baselines = Annotated[
+    str, typer.Option("--baselines", help="Rows of baselines beside the model's: all, or names such as ar,fudge,ft.")
+]
+
 
 def evaluate(
     model: o.Model = "e2e",
@@ -39,6 +44,7 @@ def evaluate(
     teacher: Teacher = TEACHER,
     task: Tasks = None,
     seed: o.Seed = 0,
+    baselines: Baselines = "",
     out: Out = None,
     json: o.Json = False,
 ) -> None:
@@ -58,6 +64,7 @@ def evaluate(
             out=out,
             seed=seed,
             tasks=task,
+            baselines=[name.strip() for name in baselines.split(",") if name.strip()],
             progress=lambda name, done, total: status.update(f"{name} {done}/{total}"),
         )
     if json:

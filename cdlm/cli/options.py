@@ -78,7 +78,8 @@ Steps = Annotated[
     ),
 ]
 SamplerName = Annotated[
-    str | None, typer.Option("--sampler", help="ddim, qsample, dpm++, commit or reopen.", rich_help_panel=SAMPLING)
+    str | None,
+    typer.Option("--sampler", help="ddim, qsample, dpm++, clamp, commit or reopen.", rich_help_panel=SAMPLING),
 ]
 SteeringName = Annotated[
     str | None, typer.Option("--steering", help="tilt, shift or descend.", rich_help_panel=SAMPLING)

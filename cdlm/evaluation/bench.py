@@ -12,6 +12,7 @@ from cdlm.evaluation.contradictions import ValueLexicon
 from cdlm.evaluation.fluency import Teacher
 from cdlm.evaluation.intervals import Figure
 from cdlm.evaluation.metrics import TrainingIndex
+from cdlm.evaluation.systems import Steered, System
 from cdlm.output import Output
 from cdlm.pipeline import Pipeline
 
@@ -53,6 +54,7 @@ class Bench:
     Attributes:
         pipe: the model under test. teacher: the judge of fluency. corpus: folder with train/valid texts and records.
         sizes: samples per task. half: ``report``, or ``tune`` while choosing settings. options: sampling options under test.
+        baseline: what answers the requests in the model's place, if anything does.
     """
 
     pipe: Pipeline
@@ -63,6 +65,12 @@ class Bench:
     half: str = "report"
     options: dict[str, Any] = field(default_factory=dict)
     progress: Progress = lambda task, done, total: None
+    baseline: System | None = None
+
+    @property
+    def system(self) -> System:
+        """What writes the texts."""
+        return self.baseline or Steered(self.pipe, self.options)
 
     @cached_property
     def halves(self) -> Halves:

@@ -35,6 +35,7 @@ from cdlm.evaluation.control_targets import (
 from cdlm.evaluation.intervals import Figure, ratio_with_interval
 from cdlm.evaluation.metrics import word_overlap
 from cdlm.evaluation.samples import Samples, write_each
+from cdlm.evaluation.systems import Request, Target
 from cdlm.evaluation.targets import lines_of_lengths, random_lines
 
 SECOND_JUDGE = (Path("benchmarks/judges/ud_ewt"), Path("runs/judges/ud_ewt"))
@@ -42,14 +43,6 @@ FIELD_JUDGES = Path("runs/judges/fields")
 HELD = 0.95
 """Share of right tags from which a text of two wishes counts as keeping its tags."""
 NO_GAP = 1e-9
-
-
-class Target(Protocol):
-    """Anything asked for that a real sentence keeps."""
-
-    @property
-    def source(self) -> str:
-        """The sentence."""
 
 
 T = TypeVar("T", bound=Target)
@@ -125,7 +118,9 @@ def tree(bench: Bench) -> list[Row]:
     """The grammar of a real sentence, beside what its tags alone bring."""
     targets = tree_targets(usable(bench).lines, bench.sizes["control"], bench.seed)
     samples = _write(bench, "tree", targets, lambda t: [make_controller("tree", t.source)])
-    alone = _write(bench, "tree by tags alone", targets, lambda t: [_tags(TagTarget(t.source, t.parse.tags))])
+    alone = _write(
+        bench, "tree by tags alone", [TagTarget(t.source, t.parse.tags) for t in targets], lambda t: [_tags(t)]
+    )
     las, base = _right(targets, samples.parses), _right(targets, alone.parses)
     return [
         samples.row("LAS", las, 1.0, 0.88),
@@ -193,8 +188,8 @@ def field_judge(corpus: Path, cache: Path | None = None) -> FieldClassifier:
 
 
 def _write(bench: Bench, task: str, targets: Sequence[T], wishes: Callable[[T], list[Controller]]) -> Samples:
-    requests = [(target.source, wishes(target)) for target in targets]
-    return write_each(bench.pipe, task, requests, bench.seed, bench.options, bench.progress)
+    requests = [Request(target.source, wishes(target), target) for target in targets]
+    return write_each(bench.system, task, requests, bench.seed, bench.progress)
 
 
 def _around(samples: Samples, bench: Bench, ratio: float | None = None, same: float | None = None) -> list[Row]:
@@ -205,7 +200,7 @@ def _around(samples: Samples, bench: Bench, ratio: float | None = None, same: fl
         samples.variety(),
         samples.same(same),
         samples.copied(bench.index, training),
-        samples.spent(),
+        *samples.spent(),
         *samples.refusals(),
     ]
 

@@ -3,21 +3,17 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
-from cdlm.control.controller import Controller, WishError
+from cdlm.control.controller import WishError
 from cdlm.control.layout import LayoutError
 from cdlm.data.syntax import Parse, parse_texts
-from cdlm.evaluation.bench import Progress, Row, cost, words
+from cdlm.evaluation.bench import Progress, Row, words
 from cdlm.evaluation.fluency import Teacher
 from cdlm.evaluation.intervals import Figure, mean_with_interval
 from cdlm.evaluation.metrics import TrainingIndex, distinct_n, exact_copy_share
-from cdlm.pipeline import Pipeline
-
-Request = tuple[str, list[Controller]]
-"""The real sentence that a target comes from, and the wishes made of it."""
+from cdlm.evaluation.systems import Request, System
 
 
 @dataclass(frozen=True)
@@ -31,6 +27,7 @@ class Samples:
     texts: tuple[str, ...]
     sources: tuple[str, ...]
     costs: tuple[float, ...]
+    seconds: tuple[float, ...] = ()
 
     @property
     def cost(self) -> float:
@@ -88,38 +85,35 @@ class Samples:
         real = exact_copy_share(words(training), index, among_others=True)
         return self.judged("stands word for word in training", mean_with_interval(shares), real)
 
-    def spent(self) -> Row:
-        """Cost with its interval."""
-        return self.judged("cost, denoiser evaluations a text", mean_with_interval(self.costs))
+    def spent(self) -> list[Row]:
+        """Cost and seconds, with their intervals."""
+        rows = [self.judged("cost, denoiser evaluations a text", mean_with_interval(self.costs))]
+        if self.seconds:
+            rows.append(self.judged("seconds a text", mean_with_interval(self.seconds)))
+        return rows
 
 
-def write_each(
-    pipe: Pipeline,
-    task: str,
-    requests: Sequence[Request],
-    seed: int,
-    options: dict[str, Any],
-    progress: Progress,
-) -> Samples:
-    """One text for each (source, wishes).
+def write_each(system: System, task: str, requests: Sequence[Request], seed: int, progress: Progress) -> Samples:
+    """One text for each request.
 
     Raises:
         WishError, LayoutError: when every request is refused, as without a head.
     """
-    texts, costs, refusal = list[str](), list[float](), ValueError("no target was given")
-    for number, (_, controllers) in enumerate(requests):
+    texts, costs, seconds, refusal = list[str](), list[float](), list[float](), ValueError("no target was given")
+    for number, request in enumerate(requests):
         try:
-            output = pipe.generate(1, controllers=controllers, seed=seed + number, **options)
+            answer = system.write(request, seed + number)
         except (WishError, LayoutError) as error:
             refusal = error
             texts.append("")
         else:
-            texts += output.texts
-            costs.append(cost(output))
+            texts.append(answer.text)
+            costs.append(answer.cost)
+            seconds.append(answer.seconds)
         progress(task, number + 1, len(requests))
     if not costs:
         raise refusal
-    return Samples(task, tuple(texts), tuple(source for source, _ in requests), tuple(costs))
+    return Samples(task, tuple(texts), tuple(r.source for r in requests), tuple(costs), tuple(seconds))
 
 
 def _point(value: float, n: int) -> Figure:

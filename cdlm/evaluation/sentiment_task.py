@@ -12,8 +12,9 @@ from cdlm.data.words import join_words, split_words
 from cdlm.evaluation.bench import Progress, Row
 from cdlm.evaluation.fluency import Teacher
 from cdlm.evaluation.metrics import TrainingIndex
-from cdlm.evaluation.samples import Request, Samples, write_each
+from cdlm.evaluation.samples import Samples, write_each
 from cdlm.evaluation.sentiment import LABELS, Judge
+from cdlm.evaluation.systems import Request, Steered
 from cdlm.evaluation.targets import random_lines
 from cdlm.pipeline import Pipeline
 
@@ -42,19 +43,19 @@ def sentiment_rows(  # noqa: PLR0913 - every part of a measurement can be named
         options: sampling options under test, as in ``Pipeline.generate``.
     """
     index = TrainingIndex.build(tuple(split_words(line)) for line in training) if training else None
-    rows = []
+    system, rows = Steered(pipe, dict(options or {})), list[Row]()
     for number, label in enumerate(LABELS):
         lines = real_lines(pipe, labelled, label, count, seed)
-        given = seed + number * count, dict(options or {}), progress
-        guided = write_each(pipe, f"sentiment {label}", _requests(lines, label), *given)
-        free = write_each(pipe, f"sentiment {label}, unguided", _requests(lines, ""), *given)
+        given = seed + number * count, progress
+        guided = write_each(system, f"sentiment {label}", _requests(lines, label), *given)
+        free = write_each(system, f"sentiment {label}, unguided", _requests(lines, ""), *given)
         for judge in judges:
             rows += judged(judge, label, guided, free)
         rows += [guided.fluency(teacher, PERPLEXITY, paired=False), guided.variety(2, DISTINCT)]
         rows += [free.fluency(teacher, paired=False), free.variety(2)]
         if index is not None:
             rows.append(guided.copied(index, random_lines(training, min(len(lines), len(training)), seed)))
-        rows += [guided.spent(), *guided.refusals()]
+        rows += [*guided.spent(), *guided.refusals()]
     return rows
 
 
@@ -90,5 +91,5 @@ def _requests(lines: Sequence[str], label: str) -> list[Request]:
     made = []
     for line in lines:
         wishes: list[Controller] = [make_controller("length", len(split_words(line)))]
-        made.append((line, [make_controller("sentiment", WISH[label]), *wishes] if label else wishes))
+        made.append(Request(line, [make_controller("sentiment", WISH[label]), *wishes] if label else wishes))
     return made

@@ -3,14 +3,18 @@
 import platform
 import subprocess
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from time import time
 from typing import Any
 
+from cdlm.evaluation.baselines.decoding import denoiser_size
+from cdlm.evaluation.baselines.stock import SERVES, Stock, check_names
 from cdlm.evaluation.bench import Bench, Progress, Row
 from cdlm.evaluation.control_tasks import attribute, composition, length, part_of_speech, spans, tree
 from cdlm.evaluation.exactness import diversity_of_requests, editing, exactness, scoring, selection
 from cdlm.evaluation.fluency import Teacher
+from cdlm.evaluation.systems import System
 from cdlm.evaluation.tasks import infilling, keywords, unconstrained
 from cdlm.files import write_json, write_text
 from cdlm.pipeline import Pipeline
@@ -79,6 +83,7 @@ def run_suite(  # noqa: PLR0913 - every part of a run can be named
     half: str = "report",
     tasks: Sequence[str] | None = None,
     options: dict[str, Any] | None = None,
+    baselines: Sequence[str] = (),
     progress: Progress = lambda task, done, total: None,
 ) -> list[Row]:
     """Measure a model.
@@ -87,13 +92,15 @@ def run_suite(  # noqa: PLR0913 - every part of a run can be named
         corpus: folder with train/valid texts and records. teacher: folder of the causal LM. half: ``tune`` while choosing.
         options: sampling options under test, as in ``Pipeline.generate``. out: folder of the report.
         tasks: those to run; if none are named, all but those for which the model brings no head.
+        baselines: what answers the same targets beside the model, see ``baselines.stock.SERVES``.
 
     Raises:
-        ValueError: unknown suite or task. FileNotFoundError: corpus or teacher is missing.
+        ValueError: unknown suite, task or baseline, or one that is not trained. FileNotFoundError: corpus or teacher is missing.
     """
     unknown = [t for t in tasks or () if t not in TASKS]
     if suite not in SIZES or unknown:
         raise ValueError(f"unknown {unknown or suite!r}; suites: {', '.join(SIZES)}; tasks: {', '.join(TASKS)}")
+    named = check_names(baselines)
     pipe = Pipeline.from_pretrained(model)
     chosen = list(tasks or [t for t in TASKS if HEADS.get(t, set()) <= set(pipe.heads.tasks)])
     facts = {"model": str(model), "suite": suite, "seed": seed, "half": half}
@@ -102,13 +109,32 @@ def run_suite(  # noqa: PLR0913 - every part of a run can be named
     bench = Bench(
         pipe, Teacher.from_pretrained(teacher), Path(corpus), SIZES[suite], seed, half, dict(options or {}), progress
     )
+    systems = _systems(bench, Path(teacher), named, chosen)
     rows: list[Row] = []
     started = time()
     for name in chosen:
         rows += TASKS[name](bench)
+        for system in systems:
+            rows += _beside(bench, name, system) if name in SERVES[system.name] else []
         if out is not None:
             write_report(Path(out), rows, {**facts, "seconds": round(time() - started)})
     return rows
+
+
+def _systems(bench: Bench, teacher: Path, named: Sequence[str], tasks: Sequence[str]) -> list[System]:
+    if named and bench.teacher.tokenizer.fingerprint != bench.pipe.tokenizer.fingerprint:
+        raise ValueError(f"the baselines write with the teacher's vocabulary, and that of {teacher} is not the model's")
+    return Stock(bench.corpus, teacher).systems(named, denoiser_size(bench.pipe.model), tasks) if named else []
+
+
+def _beside(bench: Bench, task: str, system: System) -> list[Row]:
+    """The rows of a baseline on the model's own targets; bars are for the model."""
+    bench.baseline = system
+    try:
+        found = TASKS[task](bench)
+    finally:
+        bench.baseline = None
+    return [replace(row, task=f"{row.task}, {system.name}", bar="", met=None) for row in found]
 
 
 def write_report(out: Path, rows: Sequence[Row], facts: dict[str, Any]) -> None:

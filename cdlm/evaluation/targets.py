@@ -49,6 +49,11 @@ class GapTarget:
     start: int
     gap: Words
 
+    @property
+    def source(self) -> str:
+        """The original, as every target names the sentence that it comes from."""
+        return self.original
+
 
 def lengths_of(lines: Sequence[str]) -> list[int]:
     """Words of each line."""

@@ -102,6 +102,36 @@ class QSample(Sampler):
 
 
 @dataclass(frozen=True)
+class Clamp(Sampler):
+    """The clamping trick of Diffusion-LM (Li et al. 2022, section 4.2): ``inner`` moves towards the nearest word.
+
+    At every step the estimate is replaced by the embedding that is nearest to it, among the tokens that a position allows.
+    """
+
+    inner: Sampler = field(default_factory=DDIM)
+
+    @property
+    def informs(self) -> bool:
+        return self.inner.informs
+
+    def plan(self, steps: int, start: float = 1.0) -> list[Step]:
+        return self.inner.plan(steps, start)
+
+    def move(self, model: DiffusionLM, state: State, estimate: Estimate, t_next: Clocks, eps: Latent) -> Latent:
+        distance = torch.cdist(estimate.x0.float(), model.embedding.table())
+        nearest = distance.masked_fill(~estimate.canvas.allowed, torch.inf).argmin(-1)
+        return self.inner.move(model, state, replace(estimate, x0=model.embed(nearest)), t_next, eps)
+
+    def decide(
+        self, state: State, estimate: Estimate, step: Step, remaining: int, noise: TextNoise, number: int
+    ) -> tuple[Mask, Tokens]:
+        return self.inner.decide(state, estimate, step, remaining, noise, number)
+
+    def doubt(self, model: DiffusionLM, state: State, noise: TextNoise, number: int) -> Clocks:
+        return self.inner.doubt(model, state, noise, number)
+
+
+@dataclass(frozen=True)
 class DPMpp2M(Sampler):
     """DPM-Solver++(2M), Lu et al. 2022, algorithm 2, with a history per position.
 
@@ -261,6 +291,7 @@ SAMPLERS: dict[str, type[Sampler]] = {
     "ddim": DDIM,
     "qsample": QSample,
     "dpm++": DPMpp2M,
+    "clamp": Clamp,
     "commit": Commit,
     "reopen": Reopen,
 }

@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 import logging
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import Dataset, IterableDataset
 from transformers import GPT2Config, GPT2LMHeadModel, Trainer, TrainingArguments
 from transformers.trainer_utils import get_last_checkpoint
@@ -25,6 +26,14 @@ IGNORED = -100
 """Label that the cross-entropy skips: padding."""
 
 Batch = dict[str, Tensor]
+Loss = Callable[..., Tensor]
+
+
+class Scored(NamedTuple):
+    """Ids of a sequence; the first ``given`` are read only, the others are to be predicted."""
+
+    ids: list[int]
+    given: int = 1
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -62,8 +71,8 @@ def train_teacher(
     The same recipe and data give the same weights on one CPU thread. A run that was cut off goes on from
     `checkpoints`, where a folder is given.
     """
-    with _working_folder(checkpoints) as folder:
-        model = _fit(_fitting(lines, tokenizer, recipe), _fitting(valid, tokenizer, recipe), tokenizer, recipe, folder)
+    train, held = (_fitting(part, tokenizer, recipe) for part in (lines, valid))
+    model = fit_causal(lambda: GPT2LMHeadModel(_config(recipe, tokenizer)), train, held, tokenizer, recipe, checkpoints)
 
     def fill(part: Path) -> None:
         model.save_pretrained(part)
@@ -83,24 +92,50 @@ def _working_folder(checkpoints: str | Path | None) -> Iterator[Path]:
         yield Path(folder)
 
 
-def _fit(
-    train: list[list[int]], valid: list[list[int]], tokenizer: TextTokenizer, recipe: TeacherRecipe, folder: Path
+def fit_causal(
+    start: Callable[[], GPT2LMHeadModel],
+    train: Sequence[Scored],
+    valid: Sequence[Scored],
+    tokenizer: TextTokenizer,
+    recipe: TeacherRecipe,
+    checkpoints: str | Path | None = None,
 ) -> GPT2LMHeadModel:
+    """Train what `start` makes on next tokens; gives back the step that is best on `valid`."""
     pad, tokens = tokenizer.pad_id, recipe.tokens_per_batch
-    batches = TokenBatches([len(ids) for ids in train], tokens, recipe.steps, recipe.seed)
-    trainer = Trainer(
-        model_init=lambda: GPT2LMHeadModel(_config(recipe, tokenizer)),
-        args=_arguments(recipe, folder),
-        train_dataset=BucketStream(train, batches, pad=pad),
-        eval_dataset=BucketList(valid, tokens, pad=pad),
-        data_collator=_only,
-        compute_loss_func=_per_token_loss,
-    )
-    trainer.train(resume_from_checkpoint=get_last_checkpoint(str(folder)) if folder.is_dir() else None)
-    state, model = trainer.state, trainer.model
-    log.info("teacher: best validation loss %.4f at %s", state.best_metric or 0.0, state.best_model_checkpoint)
+    batches = TokenBatches([len(row.ids) for row in train], tokens, recipe.steps, recipe.seed)
+    stream, held = BucketStream(train, batches, pad=pad), BucketList(valid, tokens, pad=pad)
+    model = fit(start, stream, held, _per_token_loss, recipe, checkpoints)
     if not isinstance(model, GPT2LMHeadModel):
         raise TypeError(f"the trainer gave back a {type(model).__name__}")
+    return model
+
+
+def fit(
+    start: Callable[[], nn.Module],
+    train: IterableDataset[Batch],
+    valid: Dataset[Batch],
+    loss: Loss,
+    recipe: TeacherRecipe,
+    checkpoints: str | Path | None = None,
+) -> nn.Module:
+    """Train on whole batches with transformers' Trainer; gives back the step that is best on `valid`.
+
+    A run that was cut off goes on from the folder `checkpoints`.
+    """
+    with _working_folder(checkpoints) as folder:
+        trainer = Trainer(
+            model_init=start,  # type: ignore[arg-type]  # any module will do
+            args=_arguments(recipe, folder),
+            train_dataset=train,
+            eval_dataset=valid,
+            data_collator=_only,
+            compute_loss_func=loss,
+        )
+        trainer.train(resume_from_checkpoint=get_last_checkpoint(str(folder)) if folder.is_dir() else None)
+    state, model = trainer.state, trainer.model
+    log.info("best validation loss %.4f at %s", state.best_metric or 0.0, state.best_model_checkpoint)
+    if model is None:
+        raise TypeError("the trainer gave back no model")
     return model
 
 
@@ -150,7 +185,7 @@ def _arguments(recipe: TeacherRecipe, folder: Path) -> TrainingArguments:
     )
 
 
-def _fitting(lines: Sequence[str], tokenizer: TextTokenizer, recipe: TeacherRecipe) -> list[list[int]]:
+def _fitting(lines: Sequence[str], tokenizer: TextTokenizer, recipe: TeacherRecipe) -> list[Scored]:
     """Ids of the lines between START and END, without those that the model has no positions for."""
     sequences = [[tokenizer.start_id, *ids, tokenizer.end_id] for ids in tokenizer.encode_batch(lines)]
     kept = [ids for ids in sequences if len(ids) <= recipe.positions]
@@ -158,7 +193,7 @@ def _fitting(lines: Sequence[str], tokenizer: TextTokenizer, recipe: TeacherReci
         log.warning("teacher: %d lines are longer than %d positions", len(sequences) - len(kept), recipe.positions)
     if not kept:
         raise ValueError(f"no line fits into {recipe.positions} positions; give a longer model or other lines")
-    return kept
+    return [Scored(ids) for ids in kept]
 
 
 def _only(items: list[Batch]) -> Batch:
@@ -174,19 +209,21 @@ def _per_token_loss(outputs: object, labels: Tensor, num_items_in_batch: Tensor 
     )
 
 
-def _padded(rows: Sequence[list[int]], pad: int) -> Batch:
+def _padded(rows: Sequence[Scored], pad: int) -> Batch:
     """Right padding needs no mask in a causal network: no real token looks at it."""
-    width = max(map(len, rows))
-    ids = torch.tensor([row + [pad] * (width - len(row)) for row in rows])
-    labels = torch.tensor([row + [IGNORED] * (width - len(row)) for row in rows])
+    width = max(len(row.ids) for row in rows)
+    ids = torch.tensor([row.ids + [pad] * (width - len(row.ids)) for row in rows])
+    labels = torch.tensor(
+        [[IGNORED] * row.given + row.ids[row.given :] + [IGNORED] * (width - len(row.ids)) for row in rows]
+    )
     return {"input_ids": ids, "labels": labels}
 
 
 class BucketList(Dataset[Batch]):
     """Every sequence once, in padded batches of about `tokens` tokens."""
 
-    def __init__(self, sequences: Sequence[list[int]], tokens: int, *, pad: int) -> None:
-        runs = TokenBatches([len(ids) for ids in sequences], tokens, num_batches=0, seed=0).epoch(0)
+    def __init__(self, sequences: Sequence[Scored], tokens: int, *, pad: int) -> None:
+        runs = TokenBatches([len(row.ids) for row in sequences], tokens, num_batches=0, seed=0).epoch(0)
         self._rows = [[sequences[index] for _, index in run] for run in runs]
         self._pad = pad
 
@@ -200,7 +237,7 @@ class BucketList(Dataset[Batch]):
 class BucketStream(IterableDataset[Batch]):
     """Epoch after epoch of padded batches of like lengths; the order is a function of the seed alone."""
 
-    def __init__(self, sequences: Sequence[list[int]], batches: TokenBatches, *, pad: int) -> None:
+    def __init__(self, sequences: Sequence[Scored], batches: TokenBatches, *, pad: int) -> None:
         self._sequences = sequences
         self._batches = batches
         self._pad = pad

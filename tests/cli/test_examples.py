@@ -2,6 +2,7 @@
 
 import shlex
 import subprocess
+from itertools import pairwise
 
 import pytest
 
@@ -87,4 +88,5 @@ def test_evaluation_example_reaches_the_suite(run, example, tmp_path, monkeypatc
     assert called["model"] == "e2e"
     assert called["corpus"] == tmp_path / "e2e"
     assert called["seed"] == (1 if "--seed" in words else 0)
-    assert called["tasks"] == (["infilling", "keywords"] if "--task" in words else None)
+    assert called["tasks"] == ([b for a, b in pairwise(words) if a == "--task"] or None)
+    assert called["baselines"] == (["ar", "fudge"] if "--baselines" in words else [])

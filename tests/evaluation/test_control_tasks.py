@@ -15,6 +15,7 @@ from cdlm.evaluation.bench import Bench, Row
 from cdlm.evaluation.intervals import Figure
 from cdlm.evaluation.metrics import TrainingIndex
 from cdlm.evaluation.samples import Samples, write_each
+from cdlm.evaluation.systems import Answer, Request, Steered
 from controllers import PartOfSpeech
 
 TEXTS = ("Zizzi is a cheap pub.", "", "Cocum serves Indian food.", "Aromi is a cafe.")
@@ -74,7 +75,9 @@ def test_variety_copies_and_cost() -> None:
     index = TrainingIndex.build([tuple(split_words(t)) for t in (TEXTS[0], TEXTS[0], SOURCES[1])])
     row = SAMPLES.copied(index, [TEXTS[0], SOURCES[1]])
     assert (row.figure.value, row.reference) == (0.25, 0.5)
-    assert SAMPLES.spent().figure.value == 4
+    assert [row.figure.value for row in SAMPLES.spent()] == [4]
+    timed = Samples("task", TEXTS, SOURCES, (2.0,), (0.5,)).spent()
+    assert [(row.metric, row.figure.value) for row in timed[1:]] == [("seconds a text", 0.5)]
 
 
 def test_the_share_of_the_way() -> None:
@@ -86,17 +89,21 @@ def test_the_share_of_the_way() -> None:
 
 def test_requests_are_written_one_by_one(tiny_pipe) -> None:
     heard = []
-    wishes = [("a b", [make_controller("length", n)]) for n in (5, 60, 7)]
-    samples = write_each(tiny_pipe, "length", wishes, 3, {"num_inference_steps": 4}, lambda *step: heard.append(step))
+    wishes = [Request("a b", [make_controller("length", n)]) for n in (5, 60, 7)]
+    system = Steered(tiny_pipe, {"num_inference_steps": 4})
+    samples = write_each(system, "length", wishes, 3, lambda *step: heard.append(step))
     assert [len(split_words(text)) for text in samples.texts] == [5, 0, 7]
-    assert samples.texts[2] == tiny_pipe.generate(1, controllers=wishes[2][1], seed=5, num_inference_steps=4).texts[0]
+    assert (
+        samples.texts[2] == tiny_pipe.generate(1, controllers=wishes[2].wishes, seed=5, num_inference_steps=4).texts[0]
+    )
     assert heard[-1] == ("length", 3, 3)
-    assert len(samples.costs) == 2
+    assert len(samples.costs) == len(samples.seconds) == 2
+    assert min(samples.seconds) > 0
 
 
 def test_a_model_without_heads_says_so(tiny_pipe) -> None:
     with pytest.raises(WishError, match="has no head for pos"):
-        write_each(tiny_pipe, "pos", [("a", [PartOfSpeech("DET NOUN")])] * 2, 0, {}, lambda *_: None)
+        write_each(Steered(tiny_pipe), "pos", [Request("a", [PartOfSpeech("DET NOUN")])] * 2, 0, lambda *_: None)
 
 
 def toy_record(line: str) -> str:
@@ -156,14 +163,15 @@ def perfect(corpus, tmp_path: Path, monkeypatch) -> Bench:
     tokenizer = SimpleNamespace(unk_id=-1, encode=lambda text: list(range(len(split_words(text)))))
     pipe = SimpleNamespace(tokenizer=tokenizer, model=SimpleNamespace(config=SimpleNamespace(max_length=64)))
 
-    def echo(pipe, task, requests, seed, options, progress) -> Samples:
-        sources = tuple(source for source, _ in requests)
-        return Samples(task, sources, sources, (1.0,) * len(sources))
+    class Echo:
+        name = "echo"
+
+        def write(self, request: Request, seed: int) -> Answer:
+            return Answer(request.source, 1.0, 1.0)
 
     monkeypatch.setattr(control_tasks, "make_controller", lambda *values: values)
-    monkeypatch.setattr(control_tasks, "write_each", echo)
     monkeypatch.setattr(control_tasks, "FIELD_JUDGES", tmp_path / "judges")
-    return Bench(pipe, Ear(), tmp_path, {"control": 12})
+    return Bench(pipe, Ear(), tmp_path, {"control": 12}, baseline=Echo())
 
 
 @pytest.mark.parametrize("name", ["pos", "attribute", "spans", "tree", "length", "composition"])

@@ -13,7 +13,7 @@ from cdlm.data.tokenizer import build_tokenizer
 from cdlm.diffusion.model import DiffusionLM
 from cdlm.sampling.loop import _Draft, _reopened, _reviewed, _Run
 from cdlm.sampling.randomness import TextNoise
-from cdlm.sampling.samplers import DDIM, SAMPLERS, Commit, DPMpp2M, QSample, Reopen, Sampler, Step
+from cdlm.sampling.samplers import DDIM, SAMPLERS, Clamp, Commit, DPMpp2M, QSample, Reopen, Sampler, Step
 from cdlm.sampling.state import State
 from cdlm.sampling.steering import TiltPosterior
 from tests.sampling.toys import VOCAB, belief, open_canvas, small_model, state_at
@@ -92,6 +92,25 @@ def test_ddim_is_deterministic_at_eta_0_only(model: DiffusionLM) -> None:
     }
     assert torch.equal(*moves[0.0])
     assert not torch.allclose(*moves[1.0])
+
+
+def test_clamp_moves_towards_the_nearest_allowed_word(model: DiffusionLM) -> None:
+    """Near row 7 the step is DDIM's to row 7 exactly; where 7 is not allowed, to the next nearest."""
+    canvas = open_canvas(1, 3)
+    table = model.embedding.table()
+    x0 = (table[7] + 0.01).expand(1, *canvas.shape[1:], -1)
+    z, eps = torch.randn(2, *x0.shape, generator=torch.Generator().manual_seed(0))
+    estimate = belief(canvas, torch.zeros(*canvas.shape, VOCAB), x0=x0, z=z)
+    state, t_next = state_at(canvas, 0.5, z), torch.full(canvas.shape, 0.3)
+    allowed = canvas.allowed.clone()
+    allowed[0, 2, 7] = False
+    others = (table - x0[0, 2]).norm(dim=-1).masked_fill(~allowed[0, 2], torch.inf)
+    rows = table[[7, 7, int(others.argmin())]]
+    estimate = replace(estimate, canvas=replace(canvas, allowed=allowed))
+    moved = Clamp(DDIM(eta=1.0)).move(model, state, estimate, t_next, eps)[:, 1:4]
+    for place, row in zip((0, 1), rows[[0, 2]], strict=True):
+        wanted = DDIM(eta=1.0).move(model, state, replace(estimate, x0=row.expand_as(x0)), t_next, eps)[:, 1:4]
+        assert torch.allclose(moved[:, place], wanted[:, place], atol=1e-5)
 
 
 def test_dpmpp_takes_a_first_order_step_where_history_is_missing(model: DiffusionLM) -> None:

@@ -1,0 +1,120 @@
+"""The stock: what has to be trained, where it lies, and a whole run of training, loading and measuring on toy records."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from cdlm.data.tokenizer import TextTokenizer
+from cdlm.data.words import split_words
+from cdlm.evaluation import suite
+from cdlm.evaluation.baselines import stock as stock_module
+from cdlm.evaluation.baselines.stock import SERVES, BaselinesMissing, Part, Stock, check_names
+from cdlm.evaluation.control_targets import AttributeTarget, LengthTarget
+from cdlm.evaluation.systems import Request
+from cdlm.evaluation.targets import GapTarget
+from cdlm.training.teacher import TeacherRecipe, train_teacher
+
+QUICK = TeacherRecipe(
+    width=16, positions=80, steps=4, tokens_per_batch=256, warmup=1, evaluate_every=2, bf16=False, device="cpu"
+)
+CAUSAL = ["ar", "fudge", "ft", "ft-search"]
+FOODS = ("Italian", "Indian", "French")
+NAMES = ("Zizzi", "Cocum", "Aromi")
+
+
+def toy_record(line: str) -> str:
+    pairs = [("name", next(w for w in line.split() if w in NAMES))]
+    pairs += [("food", w) for w in line.split() if w in FOODS]
+    return " ".join(f"__start_{field}__ {value} __end_{field}__" for field, value in pairs)
+
+
+@pytest.fixture(scope="module")
+def stock(causal_folder, toy_sentences, tmp_path_factory) -> Stock:
+    folder = tmp_path_factory.mktemp("records")
+    for name, lines in (("train", toy_sentences), ("valid", toy_sentences[::2])):
+        (folder / f"{name}.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        (folder / f"{name}.src.txt").write_text("\n".join(map(toy_record, lines)) + "\n", encoding="utf-8")
+    return Stock(folder, causal_folder, folder / "stock", fudge=QUICK, tuning=QUICK)
+
+
+def test_names():
+    assert check_names(["ft", "ar"]) == ["ar", "ft"]
+    assert check_names(["all"]) == list(SERVES)
+    assert check_names([]) == []
+    with pytest.raises(ValueError, match=r"no baseline 'pplm'; baselines: all, .*ar, fudge, ft, ft-search"):
+        check_names(["ar", "pplm"])
+
+
+def test_what_has_to_be_trained(stock):
+    assert stock.parts(["ar"]) == []
+    assert stock.parts(["fudge"]) == stock.parts(["ar", "fudge"], ["length"]) == [Part("fudge")]
+    assert stock.parts(["fudge"], ["infilling"]) == []
+    assert [p.name for p in stock.parts(["ft"], ["tree"])] == ["ft-pos", "ft-tree"]
+    assert stock.parts(["ft-search"], ["infilling"]) == []
+    assert len(stock.parts(CAUSAL)) == 8
+    assert set(SERVES["ft"]) == set(SERVES["ft-search"]) | {"infilling"} <= set(suite.TASKS)
+
+
+def test_a_place_belongs_to_corpus_configuration_and_code(stock, tmp_path, monkeypatch):
+    part = Part("ft-pos", "pos")
+    place = stock.place(part)
+    assert place == replace(stock).place(part) != stock.place(Part("ft-tree", "tree"))
+    assert replace(stock, tuning=replace(QUICK, steps=5)).place(part) != place
+    assert replace(stock, fudge=replace(QUICK, steps=5)).place(part) == place
+    other = tmp_path / "other"
+    other.mkdir()
+    for file in stock.corpus.glob("*.txt"):
+        (other / file.name).write_text(file.read_text(encoding="utf-8") + "\n", encoding="utf-8")
+    assert replace(stock, corpus=other).place(part) != place
+    monkeypatch.setattr(stock_module, "_code", lambda part: ["changed"])
+    assert stock.place(part) != place
+
+
+def test_trained_once_loaded_and_written_with(stock):
+    asked = ["attribute", "length", "infilling"]
+    with pytest.raises(BaselinesMissing, match=r"not trained yet: fudge, ft-length, .*benchmarks/baselines\.py"):
+        stock.systems(["fudge", "ft"], 50_000, asked)
+    for part in stock.missing(CAUSAL, asked):
+        assert stock.train(part) > 0
+    assert stock.missing(CAUSAL, asked) == []
+    assert not list(stock.folder.rglob("*checkpoints*"))
+    line = "Zizzi is a Italian pub ."
+    systems = {system.name: system for system in stock.systems(CAUSAL, 50_000, asked)}
+    assert list(systems) == CAUSAL
+    for name, system in systems.items():
+        targets = [LengthTarget(6, line), AttributeTarget(line, "food", "French")]
+        targets += [GapTarget("", line, 2, ("a",))] if name == "ft" else []
+        for target in targets:
+            answer = system.write(Request(line, (), target), 0)
+            assert len(split_words(answer.text)) == 6
+            assert answer.cost > 0 < answer.seconds
+
+
+def test_rows_of_a_baseline_stand_beside_the_models(stock, tiny_run, tmp_path, monkeypatch):
+    monkeypatch.setitem(suite.SIZES, "quick", suite.SIZES["quick"] | {"control": 4})
+    options = {"num_inference_steps": 4}
+    asked = {"model": tiny_run.model, "corpus": stock.corpus, "options": options, "tasks": ["length"]}
+    teacher, tokenizer = tmp_path / "teacher", TextTokenizer.from_pretrained(tiny_run.model)
+    train_teacher(tiny_run.lines, tiny_run.lines[::9], tokenizer, teacher, replace(QUICK, layers=1, heads=2))
+    rows = suite.run_suite(teacher=teacher, baselines=["ar"], out=tmp_path, **asked)
+    found = {(row.task, row.metric): row for row in rows}
+    assert found["length", "exact"].met is True
+    beside = found["length, ar", "exact"]
+    assert (beside.figure.value, beside.figure.n, beside.bar, beside.met) == (1.0, 4, "", None)
+    assert found["length, ar", "seconds a text"].figure.value > 0
+    assert found["length, ar", "cost, denoiser evaluations a text"].figure.value < 4
+    assert "| length, ar | exact |" in (tmp_path / "report.md").read_text(encoding="utf-8")
+    with pytest.raises(ValueError, match="no baseline 'pplm'"):
+        suite.run_suite(teacher=teacher, baselines=["pplm"], **asked)
+
+
+def test_the_published_model_is_a_part_of_its_own(stock):
+    published = Path(__file__).parents[3] / "configs" / "diffusion_lm.yaml"
+    found = replace(stock, published=published)
+    (part,) = found.parts(["diffusion-lm"])
+    assert found.missing(["diffusion-lm"]) == [part]
+    assert replace(found, heads={"pos": 1}).place(part) != found.place(part) == replace(found, tuning=QUICK).place(part)
+    config = found._config(Path("out"))
+    assert (config.train.objective, config.output) == ("diffusion_lm", "out")
+    assert config.data.tokenizer == str(found.teacher)
