@@ -84,18 +84,18 @@ def reopening() -> list[Variant]:
     """The default, and one thing at a time changed."""
     inner = Commit(floor=1.0, top_p=0.92)
 
-    def rounds(rounds: int = 3, steps: int = 6, share: float = 0.3, look: float = 0.3, **more: Any) -> dict[str, Any]:
+    def again(rounds: int = 6, steps: int = 4, share: float = 0.2, look: float = 0.3, **more: Any) -> dict[str, Any]:
         return {"sampler": Reopen(inner, rounds, steps, share, look=look, **more)}
 
     return [
         Variant("none", {"sampler": inner}),
-        Variant("3 rounds, share 0.3, read again (default)", rounds()),
-        Variant("by surprise, not read again", rounds(look=0.0)),
-        Variant("random positions", rounds(look=0.0, random=True)),
-        Variant("share 0.15", rounds(share=0.15)),
-        Variant("share 0.6", rounds(share=0.6)),
-        Variant("1 round", rounds(1)),
-        Variant("5 rounds of 4", rounds(5, 4)),
+        Variant("6 rounds of 4, share 0.2 (default)", again()),
+        Variant("never undone", again(undo=False)),
+        Variant("by surprise, not read again", again(look=0.0)),
+        Variant("random positions", again(look=0.0, random=True)),
+        Variant("share 0.1", again(share=0.1)),
+        Variant("share 0.4", again(share=0.4)),
+        Variant("3 rounds of 6, share 0.3", again(3, 6, 0.3)),
     ]
 
 
