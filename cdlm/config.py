@@ -50,6 +50,7 @@ class ModelConfig(Section):
     dropout: float = Field(0.0, ge=0, lt=1)
     attention_dropout: float = Field(0.0, ge=0, lt=1, description="slow on a CPU: a random number per pair of tokens")
     backbone: dict[str, Any] = Field(DEFAULT_BACKBONE, description="any transformers encoder taking inputs_embeds")
+    free_temperature: float = Field(1.0, gt=0, description="default temperature of texts that no wish pulls")
     init_from: str | None = Field(None, description="folder of a model of this very shape whose weights start the run")
     backbone_init_from: str | None = Field(None, description="folder or Hub id whose encoder weights start the run")
 

@@ -85,7 +85,7 @@ class Pipeline:
     @property
     def default_settings(self) -> Settings:
         """Sampler, steering and steps that the bundled benchmark chose."""
-        return Settings()
+        return Settings(temperature=self.model.config.free_temperature)
 
     def generate(  # noqa: PLR0913 - the public face; every argument has a default
         self,
@@ -122,6 +122,7 @@ class Pipeline:
         controllers = self._bound(controllers)
         settings = resolve(
             controllers,
+            self.model.config.free_temperature,
             num_inference_steps=num_inference_steps,
             sampler=sampler,
             steering=steering,
@@ -187,7 +188,7 @@ class Pipeline:
         controllers = self._bound(controllers)
         edit = Edit.of(text, strength, self.tokenizer, self.model.config.max_length)
         seed, mode = options.pop("seed", 0), options.pop("on_unsatisfied", "return")
-        settings = resolve(controllers, **_known("edit", options))
+        settings = resolve(controllers, self.model.config.free_temperature, **_known("edit", options))
         check_modes(on_unsatisfied=mode, seed=seed)
         again = partial(edit.write, self._writer, controllers=controllers, settings=settings, seed=seed)
         return Output(tuple(satisfy(list(again(range(count)).values()), again, mode)))
@@ -206,7 +207,7 @@ class Pipeline:
     ) -> Iterator[TextFrame]:
         """Write one text and yield every step; the last frame's text is what :meth:`generate` gives for that index."""
         controllers = self._bound(controllers)
-        settings = resolve(controllers, **_known("stream", options))
+        settings = resolve(controllers, self.model.config.free_temperature, **_known("stream", options))
         row = self._writer.layout(controllers, index, seed)
         for frame in self._writer.frames([row], [index], controllers, settings, seed):
             yield self._text_frame(frame, row)

@@ -31,17 +31,17 @@ class Settings:
     sampler: Sampler = field(default_factory=free_sampler)
     steering: Steering = field(default_factory=TiltPosterior)
     num_inference_steps: int = 64
-    temperature: float = 1.175
+    temperature: float = 1.0
     early_stop: EarlyStop | None = None
     batch_size: int = 64
     callback_on_step_end: Watcher | None = None
 
 
-def default_settings(controllers: Sequence[Controller] = ()) -> Settings:
-    """Sampler, steering and steps for such wishes."""
+def default_settings(controllers: Sequence[Controller] = (), free_temperature: float = 1.0) -> Settings:
+    """Sampler, steering and steps for such wishes; ``free_temperature`` is the model's, for texts that nothing pulls."""
     if any(wish.soft for wish in controllers):
-        return Settings(sampler=guided_sampler(), num_inference_steps=GUIDED_STEPS, temperature=1.0)
-    return Settings()
+        return Settings(sampler=guided_sampler(), num_inference_steps=GUIDED_STEPS)
+    return Settings(temperature=free_temperature)
 
 
 def guided_sampler() -> Sampler:
@@ -58,6 +58,7 @@ def infill_sampler(layout: Layout) -> Sampler:
 
 def resolve(  # noqa: PLR0913 - every option of a request
     controllers: Sequence[Controller],
+    free_temperature: float = 1.0,
     *,
     num_inference_steps: int | None = None,
     sampler: Sampler | str | None = None,
@@ -72,7 +73,7 @@ def resolve(  # noqa: PLR0913 - every option of a request
     Raises:
         WishError: an option that is none, or a steering that could not reach a wish.
     """
-    base = default_settings(controllers)
+    base = default_settings(controllers, free_temperature)
     plain = base.temperature if sampler is None else 1.0  # which belongs to the sampler that it was chosen with
     steps = base.num_inference_steps if num_inference_steps is None else num_inference_steps
     check_counts(num_inference_steps=steps, batch_size=batch_size)

@@ -201,3 +201,17 @@ def test_a_byte_pair_text_always_finds_room(tiny_bpe_pipe: Pipeline) -> None:
 
 def test_objects_and_names_choose_the_same_sampler(tiny_pipe: Pipeline) -> None:
     assert tiny_pipe.generate(3, sampler=DDIM(), **FEW).texts == tiny_pipe.generate(3, sampler="ddim", **FEW).texts
+
+
+def test_the_models_temperature_is_for_texts_that_nothing_pulls(
+    tiny_pipe: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = tiny_pipe.generate(8, seed=4, **FEW).texts
+    bold = tiny_pipe.generate(8, seed=4, temperature=1.6, **FEW).texts
+    assert plain != bold
+    monkeypatch.setattr(tiny_pipe.model.config, "free_temperature", 1.6)
+    assert tiny_pipe.generate(8, seed=4, **FEW).texts == bold
+    assert tiny_pipe.generate(8, seed=4, temperature=1.0, **FEW).texts == plain
+    filled = tiny_pipe.infill("Zizzi is a [1-3] near the [2]", count=8).texts
+    monkeypatch.setattr(tiny_pipe.model.config, "free_temperature", 1.0)
+    assert tiny_pipe.infill("Zizzi is a [1-3] near the [2]", count=8).texts == filled  # it brings its own sampler

@@ -24,6 +24,7 @@ class DiffusionLMConfig(PreTrainedConfig):
         num_segments: segment ids (0 target, 1 source).
         dropout, attention_dropout: applied wherever the backbone has such a probability.
         backbone: configuration of any transformers encoder that takes ``inputs_embeds``, with its ``model_type``.
+        free_temperature: of texts that nothing pulls, unless asked for another; above 1 where a well-trained model can afford it.
         length_counts: how often a training text had n words, index n; the prior over lengths.
         piece_counts: how often a training word had n tokens, index n; empty for a word tokenizer.
     """
@@ -44,6 +45,7 @@ class DiffusionLMConfig(PreTrainedConfig):
     dropout: float = 0.0
     attention_dropout: float = 0.0
     backbone: dict[str, Any] | None = None
+    free_temperature: float = 1.0
     length_counts: list[int] | None = None
     piece_counts: list[int] | None = None
     tie_word_embeddings: bool = False
