@@ -15,6 +15,7 @@ from cdlm.evaluation.bench import Bench, words
 from cdlm.evaluation.contradictions import contradiction_share
 from cdlm.evaluation.fluency import Teacher
 from cdlm.evaluation.metrics import distinct_n, exact_copy_share, shared_ngram_share
+from cdlm.evaluation.suite import commit, machine
 from cdlm.evaluation.targets import lines_of_lengths, random_lines
 from cdlm.files import write_text
 from cdlm.pipeline import Pipeline
@@ -121,7 +122,9 @@ def _table(rows: dict[str, dict[str, Any]], count: int) -> str:
         + "---|" * (len(columns) + 1)
         + "\n"
     )
-    return head + "".join(f"| {n} | " + " | ".join(f"{r[c]:.3f}" for c in columns) + " |\n" for n, r in rows.items())
+    body = "".join(f"| {n} | " + " | ".join(f"{r[c]:.3f}" for c in columns) + " |\n" for n, r in rows.items())
+    command = f"python benchmarks/samplers.py --corpus $CDLM_DATA/e2e --count {count}"
+    return f"{head}{body}\nCommand: `{command}`, commit {commit()}, {machine()}.\n"
 
 
 if __name__ == "__main__":
