@@ -58,7 +58,13 @@ class Cell:
 
 def grid() -> list[Variant]:
     """Every sampler with every steering."""
-    samplers = {"DDIM": DDIM(), "QSample": QSample(), "DPM++": DPMpp2M(), "Commit": Commit(), "default": _default()}
+    samplers = {
+        "DDIM": DDIM(),
+        "QSample": QSample(),
+        "DPM++": DPMpp2M(),
+        "Commit": Commit(),
+        "default": guided_sampler(),
+    }
     steerings = {"Tilt": TiltPosterior(), "Shift": ShiftEstimate(), "Descend": DescendLatent()}
     return [
         Variant(f"{name} × {kind}", {"sampler": sampler, "steering": steering})
@@ -134,7 +140,11 @@ def measure(control: str, asked: Requests, variant: Variant) -> Cell:
     texts, spent = [], 0.0
     for number, make in enumerate(asked.wishes):
         bound = [w.bind(asked.bench.pipe.heads, asked.bench.pipe.tokenizer) for w in make(**variant.fields)]
-        options = {"sampler": _default(), "num_inference_steps": _steps(bound, variant.options), **variant.options}
+        options = {
+            "sampler": guided_sampler(),
+            "num_inference_steps": _steps(bound, variant.options),
+            **variant.options,
+        }
         out = asked.bench.pipe.generate(1, controllers=bound, seed=number, **options)
         texts, spent = texts + out.texts, spent + out.cost
     return Cell(
@@ -145,10 +155,6 @@ def measure(control: str, asked: Requests, variant: Variant) -> Cell:
         distinct_n(words(texts), 2) / distinct_n(words(asked.sources), 2),
         spent / len(texts),
     )
-
-
-def _default() -> Any:
-    return guided_sampler()
 
 
 def _steps(wishes: Sequence[Any], options: Mapping[str, Any]) -> int:

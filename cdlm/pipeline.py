@@ -120,9 +120,8 @@ class Pipeline:
         check_counts(count=count, num_candidates=num_candidates, batch_size=batch_size)
         check_modes(select, on_unsatisfied, seed)
         controllers = self._bound(controllers)
-        settings = resolve(
+        settings = self._settings(
             controllers,
-            self.model.config.free_temperature,
             num_inference_steps=num_inference_steps,
             sampler=sampler,
             steering=steering,
@@ -188,7 +187,7 @@ class Pipeline:
         controllers = self._bound(controllers)
         edit = Edit.of(text, strength, self.tokenizer, self.model.config.max_length)
         seed, mode = options.pop("seed", 0), options.pop("on_unsatisfied", "return")
-        settings = resolve(controllers, self.model.config.free_temperature, **_known("edit", options))
+        settings = self._settings(controllers, **_known("edit", options))
         check_modes(on_unsatisfied=mode, seed=seed)
         again = partial(edit.write, self._writer, controllers=controllers, settings=settings, seed=seed)
         return Output(tuple(satisfy(list(again(range(count)).values()), again, mode)))
@@ -207,7 +206,7 @@ class Pipeline:
     ) -> Iterator[TextFrame]:
         """Write one text and yield every step; the last frame's text is what :meth:`generate` gives for that index."""
         controllers = self._bound(controllers)
-        settings = resolve(controllers, self.model.config.free_temperature, **_known("stream", options))
+        settings = self._settings(controllers, **_known("stream", options))
         row = self._writer.layout(controllers, index, seed)
         for frame in self._writer.frames([row], [index], controllers, settings, seed):
             yield self._text_frame(frame, row)
@@ -220,6 +219,10 @@ class Pipeline:
         """The wishes with the heads that they need."""
         _check_wishes(controllers)
         return [wish.bind(self.heads, self.tokenizer) for wish in controllers]
+
+    def _settings(self, controllers: Sequence[Controller], **options: Any) -> Settings:
+        """How a request is sampled, with the temperature that this model likes where none is asked for."""
+        return resolve(controllers, self.model.config.free_temperature, **options)
 
     def _text_frame(self, frame: Frame, row: Any) -> TextFrame:
         tokens = frame.tokens[0, 1:-1].tolist()
