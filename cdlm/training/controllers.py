@@ -25,8 +25,10 @@ from cdlm.training.labelling import Labelled
 
 STEPS, TOKENS_PER_BATCH = 1500, 2048
 HELD_OUT, MOST_HELD_OUT = 0.05, 1000
-MOST_PARSED = 20_000
-"""Different texts that are parsed at most: a minute or two, and more of them teach a small head little."""
+MOST_PARSED = 40_000
+"""Different texts that are parsed at most: some minutes, and more of them teach a small head little."""
+LAYERS = {"dependencies": 3}
+"""Of the encoders of a head that needs more than others: who depends on whom is the hardest to read."""
 CARD = "README.md"
 
 Parsing = Callable[[int, int], None]
@@ -121,6 +123,7 @@ def train_controller(  # noqa: PLR0913 - the options of the command
         len(tokenizer),
         network.config.embedding_dim,
         network.config.max_length,
+        layers=LAYERS.get(task, HeadConfig.layers),
         model=model_fingerprint(network, tokenizer.fingerprint),
     )
     head = _fit(order, network, config, labelled, report)

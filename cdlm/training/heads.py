@@ -18,7 +18,8 @@ from cdlm.diffusion.objective import NoisedBatch, denoise
 from cdlm.training.noising import ClockMixture, Noising, collate
 
 IGNORED = -100
-_PURE_NOISE = 0.35  # share of examples whose open positions know nothing, as samplers that only commit keep them
+_PURE_NOISE = 0.5  # share of examples whose open positions know nothing, as samplers that only commit keep them
+_FINISHED = 0.1  # share of examples without noise, as a review of a finished text sees them
 _SMOOTHING, _NAIVE = 2.0, 0.3
 _HIDDEN = 0.15  # share of examples without the latent, and as many without the estimate
 
@@ -65,8 +66,11 @@ class HeadBatches(Dataset[dict[str, Any]]):
     def _draw(self, epoch: int, index: int) -> tuple[dict[str, Any], Example]:
         example = self.examples[index]
         drawn = self.noising.example(example.ids, epoch, index)
-        if np.random.default_rng((self.noising.seed, epoch, index, 1)).random() < _PURE_NOISE:
+        kind = np.random.default_rng((self.noising.seed, epoch, index, 1)).random()
+        if kind < _PURE_NOISE:
             drawn["t"] = np.where(drawn["t"] > 0, 1.0, 0.0).astype(np.float32)
+        elif kind > 1 - _FINISHED:
+            drawn["t"] = np.zeros_like(drawn["t"])
         return drawn, example
 
 
