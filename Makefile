@@ -6,7 +6,8 @@ PYTHON ?= python3
 # More arguments for pip. On a Linux machine without a GPU, PIP_ARGS="--extra-index-url https://download.pytorch.org/whl/cpu"
 # saves gigabytes.
 PIP_ARGS ?=
-PYTEST_ARGS ?= -n 2
+# loadgroup: the browser tests, which share a server, run in one worker.
+PYTEST_ARGS ?= -n 2 --dist loadgroup
 
 VENV := .venv
 BIN := $(VENV)/bin

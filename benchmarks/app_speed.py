@@ -67,6 +67,7 @@ def _visit(tab: Any, port: int, started: float) -> dict[str, float]:
     tab.get_by_role("button", name="Generate", exact=True).and_(tab.locator(":enabled")).wait_for()
     seconds["model is loaded, Generate can be pressed"] = perf_counter() - started
     seconds |= _write(tab)
+    seconds |= _stop(tab)
     seconds |= _play(tab)
     return seconds
 
@@ -92,6 +93,26 @@ def _write(tab: Any) -> dict[str, float]:
     }
 
 
+def _stop(tab: Any) -> dict[str, float]:
+    """A job of 32 texts at 200 steps, stopped in its middle."""
+    texts = tab.get_by_label("Texts", exact=True)
+    texts.fill("32")
+    texts.press("Enter")
+    tab.wait_for_timeout(1500)
+    quality = tab.get_by_role("slider", name="Quality")
+    quality.focus()
+    quality.press("End")
+    tab.wait_for_timeout(1500)
+    tab.get_by_role("button", name="Generate", exact=True).click()
+    stop = tab.get_by_role("button", name="Stop", exact=True)
+    stop.wait_for()
+    tab.wait_for_timeout(1500)
+    pressed = perf_counter()
+    stop.click()
+    tab.get_by_text("Stopped after").wait_for()
+    return {"32 texts at 200 steps, press on Stop to the stopped page": perf_counter() - pressed}
+
+
 PLAY = """async (make) => {
   const root = document.createElement('div'); document.body.append(root);
   const mount = new Function(make + '; return mount;')();
@@ -115,6 +136,7 @@ def _play(tab: Any) -> dict[str, float]:
 BARS = {
     "first page can be used (the model still loads, and says so)": 3.0,
     "one text of 20 words with two controllers, press to card": 5.0,
+    "32 texts at 200 steps, press on Stop to the stopped page": 1.0,
     "one step of a trajectory of 200 steps and 64 tokens, drawn and laid out": 1 / 60,
 }
 

@@ -9,6 +9,8 @@ from app.parts.plain import plain
 from cdlm.service.jobs import Job
 
 POLL = 0.25
+PATIENCE = 0.5
+"""Seconds for which a press on Stop waits for the job's next step: the answer then shows its end, and no poll has to."""
 
 
 def show_job(page: str) -> None:
@@ -52,6 +54,7 @@ def _show_progress(page: str) -> None:
             disabled=stopping,
             key=state.key(page, "stop"),
             on_click=job.stop,
+            args=(PATIENCE,),
             width="stretch",
         )
         st.text(job.note)

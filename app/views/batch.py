@@ -1,12 +1,13 @@
 """Batch: a file of requests, done one after another."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
 from app import state
 from app.parts.results import message
 from app.parts.running import show_job
+from app.parts.starting import show_start
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from cdlm.service.batch import Batch
 
 PAGE = "batch"
+POLL = 0.5
 
 
 def show() -> None:
@@ -70,35 +72,40 @@ def _read(name: str, data: bytes, identity: str) -> None:
 def _show_batch(batch: "Batch") -> None:
     job = state.job(PAGE)
     running = job is not None and job.running
-    st.markdown(f"**{len(batch.requests)}** requests, **{len(batch.done)}** done")
     if not running and not batch.finished:
         label = "Resume" if batch.done else "Start"
-        if st.button(label, type="primary", icon=":material/play_arrow:", key=state.key(PAGE, "start")):
+        if show_start(PAGE, label, True, width="content"):
             store = state.store()
             state.start(PAGE, lambda step: batch.run(store, step))
             st.rerun()
     show_job(PAGE)
-    if batch.rows:
+    st.fragment(_show_rows, run_every=POLL if running else None)(batch)
+
+
+def _show_rows(batch: "Batch") -> None:
+    """What is done so far; drawn again and again while the batch runs, so that the table fills before one's eyes."""
+    st.markdown(f"**{len(batch.requests)}** requests, **{len(batch.done)}** done")
+    rows = batch.rows
+    if rows:
         wide = {"error": st.column_config.TextColumn(width="large")}
-        st.dataframe(_table(batch), hide_index=True, height="auto", column_config=wide)
-        _show_downloads(batch)
+        key = state.key(PAGE, "rows")
+        st.dataframe(_table(rows), hide_index=True, height="auto", column_config=wide, key=key)
+        _show_downloads(rows)
 
 
-def _table(batch: "Batch") -> "pd.DataFrame":
+def _table(rows: "list[dict[str, Any]]") -> "pd.DataFrame":
     """What went wrong stands beside the text, not at the far end."""
     import pandas as pd
 
-    table = pd.DataFrame(batch.rows)
+    table = pd.DataFrame(rows)
     table = table.fillna({c: "" for c in table if table[c].map(lambda value: isinstance(value, str)).any()})
     first = [c for c in ("request", "text", "error", "satisfied") if c in table]
     return table[[*first, *(c for c in table if c not in first)]]
 
 
-def _show_downloads(batch: "Batch") -> None:
+def _show_downloads(rows: "list[dict[str, Any]]") -> None:
     from cdlm.service.tables import rows_to_jsonl, to_csv
 
     with st.container(horizontal=True):
-        st.download_button("Download CSV", to_csv(batch.rows), "batch.csv", "text/csv", on_click="ignore")
-        st.download_button(
-            "Download JSONL", rows_to_jsonl(batch.rows), "batch.jsonl", "application/jsonl", on_click="ignore"
-        )
+        st.download_button("Download CSV", to_csv(rows), "batch.csv", "text/csv", on_click="ignore")
+        st.download_button("Download JSONL", rows_to_jsonl(rows), "batch.jsonl", "application/jsonl", on_click="ignore")

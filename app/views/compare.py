@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 PAGE = "compare"
 ON_OFF, STEERINGS, SWEEP = "Wishes on and off", "Two steerings", "Sweep one weight"
-WEIGHTS = "0, 1, 2, 4, 8"
 
 
 def show() -> None:
@@ -78,8 +77,7 @@ def _show_request(pipe: "Pipeline | None") -> "Request | None":
 
 
 def _arms(mode: str, request: "Request") -> "Sequence[Arm]":
-    from cdlm.service.compare import on_and_off, steerings, weights
-    from cdlm.service.numbers import read_numbers
+    from cdlm.service.compare import on_and_off, steerings
 
     if mode == ON_OFF:
         return on_and_off(request)
@@ -90,9 +88,26 @@ def _arms(mode: str, request: "Request") -> "Sequence[Arm]":
         two = right.selectbox("Second", names, key=state.first(PAGE, "second", "shift"), persist_state="session")
         st.caption("Both run with the sampler ddim, whose noise falls, so that each has something to move.")
         return steerings(request, [one, two] if one != two else [one])
-    names = [f"{w.name} (wish {n + 1})" for n, w in enumerate(request.wishes)]
-    place = st.selectbox("Wish", range(len(names)), format_func=names.__getitem__, key=state.key(PAGE, "place"))
-    typed = st.text_input("Weights", key=state.first(PAGE, "weights", WEIGHTS), persist_state="session")
+    return _weight_arms(request)
+
+
+def _weight_arms(request: "Request") -> "Sequence[Arm]":
+    from cdlm.service.compare import default_weight, has_weight, weights, weights_to_try
+    from cdlm.service.numbers import read_numbers
+
+    places = [n for n, wish in enumerate(request.wishes) if has_weight(wish)]
+    if not places:
+        st.caption("None of these wishes has a weight: they are kept exactly. Add one that pulls, such as attribute.")
+        return ()
+    names = {n: f"{request.wishes[n].name} (wish {n + 1})" for n in places}
+    key = state.key(PAGE, "place")
+    if st.session_state.get(key) not in (None, *places):
+        del st.session_state[key]
+    place = st.selectbox("Wish", places, format_func=names.__getitem__, key=key)
+    wish = request.wishes[place].name
+    first = ", ".join(f"{w:g}" for w in weights_to_try(wish))
+    typed = st.text_input("Weights", key=state.first(PAGE, f"weights.{wish}", first), persist_state="session")
+    st.caption(f"{plain(wish)} pulls with weight {default_weight(wish):g} if nothing else is said; 0 switches it off.")
     return weights(request, place, read_numbers("Weights", typed))
 
 
@@ -131,7 +146,7 @@ def _table(outcomes: "Sequence[Outcome]") -> "pd.DataFrame":
 
     rows = [
         {
-            "": o.arm.name,
+            "variant": o.arm.name,
             **{f"{name} holds": share for name, share in o.success.items()},
             "nats per token": o.fluency,
             "seconds": o.result.seconds,
@@ -154,7 +169,7 @@ def _show_chart(outcomes: "Sequence[Outcome]") -> None:
 
     rows = [
         {
-            "weight": o.arm.name,
+            "weight": o.arm.name.removeprefix("weight "),
             "success": sum(o.success.values()) / max(1, len(o.success)),
             "nats per token": o.fluency,
             "order": n,

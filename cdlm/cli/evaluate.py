@@ -19,11 +19,14 @@ EXAMPLES = """
 cdlm evaluate --suite quick --out runs/report
 cdlm evaluate --task infilling --task keywords --seed 1
 cdlm evaluate --task pos --task length --baselines ar,fudge
+cdlm evaluate --task pos --steps 8,16,32 --out runs/steps
 """
 TEACHER = Path("benchmarks/teacher/e2e")
 Suite = Annotated[Literal["quick", "standard"], typer.Option("--suite", help="How many samples a figure rests on.")]
+PICTURES = "and, where altair and vl-convert-python are installed, pictures: success against fluency, steps and cost"
 Out = Annotated[
-    Path | None, typer.Option("--out", help="Folder of report.json and report.md.", rich_help_panel=o.OUTPUT)
+    Path | None,
+    typer.Option("--out", help=f"Folder of report.json, report.md {PICTURES}.", rich_help_panel=o.OUTPUT),
 ]
 Corpus = Annotated[
     Path | None,
@@ -35,6 +38,10 @@ Tasks = Annotated[list[str] | None, typer.Option("--task", help="Only this task;
 Baselines = Annotated[
     str, typer.Option("--baselines", help="Rows of baselines beside the model's: all, or names such as ar,fudge,ft.")
 ]
+Steps = Annotated[
+    str,
+    typer.Option("--steps", help="Rows of the model at these numbers of steps beside its own, such as 8,16,32."),
+]
 
 
 def evaluate(
@@ -45,6 +52,7 @@ def evaluate(
     task: Tasks = None,
     seed: o.Seed = 0,
     baselines: Baselines = "",
+    steps: Steps = "",
     out: Out = None,
     json: o.Json = False,
 ) -> None:
@@ -65,6 +73,7 @@ def evaluate(
             seed=seed,
             tasks=task,
             baselines=[name.strip() for name in baselines.split(",") if name.strip()],
+            steps=read_steps(steps),
             progress=lambda name, done, total: status.update(f"{name} {done}/{total}"),
         )
     if json:
@@ -73,6 +82,19 @@ def evaluate(
     screen().print(_table(rows))
     if out is not None:
         screen().print(Text(f"report: {out / 'report.md'}", "dim"))
+
+
+def read_steps(typed: str) -> list[int]:
+    """Numbers of steps with commas between them.
+
+    Raises:
+        ValueError: something that is none.
+    """
+    parts = [part.strip() for part in typed.split(",") if part.strip()]
+    wrong = [part for part in parts if not part.isdigit() or int(part) < 1]
+    if wrong:
+        raise ValueError(f"--steps takes whole numbers of 1 or more such as 8,16,32, not {wrong[0]!r}")
+    return [int(part) for part in parts]
 
 
 def default_corpus() -> Path:

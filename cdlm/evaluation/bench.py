@@ -1,7 +1,7 @@
 """What every task of the suite shares: the model, the teacher, the reference lines, the rows of the report."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from cdlm.evaluation.contradictions import ValueLexicon
 from cdlm.evaluation.fluency import Teacher
 from cdlm.evaluation.intervals import Figure
 from cdlm.evaluation.metrics import TrainingIndex
+from cdlm.evaluation.second_judge import SecondJudge, find_second_judge
 from cdlm.evaluation.systems import Steered, System
 from cdlm.output import Output
 from cdlm.pipeline import Pipeline
@@ -27,6 +28,7 @@ class Row:
     Attributes:
         task, metric: what was measured. figure: value, 95 % interval, number of samples. reference: the same of real text.
         bar: the requirement in words; met: whether the value keeps it (None: there is none). evaluations: network calls per text.
+        system: what wrote the texts; steps: how many it was given, where a run asked for several numbers of them.
     """
 
     task: str
@@ -36,6 +38,22 @@ class Row:
     bar: str = ""
     met: bool | None = None
     evaluations: float | None = None
+    system: str = "cdlm"
+    steps: int | None = None
+
+    @property
+    def plain_task(self) -> str:
+        """The task without the system that :meth:`by` added to it."""
+        return self.task.removesuffix(f", {self._label}") if self._label else self.task
+
+    @property
+    def _label(self) -> str:
+        return f"{self.steps} steps" if self.steps else ("" if self.system == "cdlm" else self.system)
+
+    def by(self, system: str, steps: int | None = None) -> "Row":
+        """The same figure of another system, or at so many steps; bars are for the model at its own settings."""
+        row = replace(self, system=system, steps=steps, bar="", met=None)
+        return replace(row, task=f"{row.task}, {row._label}" if row._label else row.task)
 
     def plain(self) -> dict[str, Any]:
         """As JSON."""
@@ -86,6 +104,26 @@ class Bench:
     def held_out(self) -> tuple[str, ...]:
         """This half's validation lines, detokenised."""
         return tuple(natural(line) for line in getattr(self.halves, self.half).lines)
+
+    @cached_property
+    def second_judge(self) -> SecondJudge | str:
+        """A judge of fluency that never saw the corpus, or why there is none."""
+        return find_second_judge()
+
+    def by_second_judge(
+        self, task: str, texts: Sequence[str], real: Sequence[str], *, paired: bool = False
+    ) -> list[Row]:
+        """Perplexity by the second judge beside real text's, where there is such a judge; empty texts are left out."""
+        judge, pairs = self.second_judge, [(t, r) for t, r in zip(texts, real, strict=True) if t]
+        if isinstance(judge, str) or not pairs:
+            return []
+        written, reference = [t for t, _ in pairs], [r for _, r in pairs]
+        ratio = judge.perplexity_ratio(written, reference, paired=paired)
+        named = f"by {judge.name}"
+        return [
+            Row(task, f"perplexity {named}", judge.perplexity(written), judge.perplexity(reference).value),
+            Row(task, f"perplexity / real text {named}", ratio, 1.0),
+        ]
 
     @cached_property
     def index(self) -> TrainingIndex:

@@ -197,6 +197,7 @@ def _around(samples: Samples, bench: Bench, ratio: float | None = None, same: fl
     training = random_lines(bench.train, min(len(samples.texts), len(bench.train)), bench.seed)
     return [
         samples.fluency(bench.teacher, ratio),
+        *bench.by_second_judge(samples.task, samples.texts, samples.sources, paired=True),
         samples.variety(),
         samples.same(same),
         samples.copied(bench.index, training),

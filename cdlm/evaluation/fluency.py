@@ -70,18 +70,18 @@ class Teacher:
         """The NLL of each text, in the order given; an empty text has the NLL of END alone."""
         ids = self._sequences(texts)
         results: dict[int, TextNLL] = {}
-        for rows in _by_length([len(row) for row in ids], tokens_per_batch):
+        for rows in by_length([len(row) for row in ids], tokens_per_batch):
             losses = self._losses([ids[i] for i in rows])
-            results.update((i, _text_nll(loss[: len(ids[i]) - 1])) for i, loss in zip(rows, losses, strict=True))
+            results.update((i, text_nll(loss[: len(ids[i]) - 1])) for i, loss in zip(rows, losses, strict=True))
         return [results[i] for i in range(len(texts))]
 
     def perplexity(self, texts: Sequence[str]) -> Figure:
         """exp of the mean NLL per token over all texts, with its interval over texts."""
-        return perplexity_with_interval(*_totals(self.nll(texts)))
+        return perplexity_with_interval(*totals(self.nll(texts)))
 
     def perplexity_ratio(self, texts: Sequence[str], reference: Sequence[str], *, paired: bool = False) -> Figure:
         """Perplexity of texts over the reference's; `paired` where text i was made from reference i."""
-        return perplexity_ratio(_totals(self.nll(texts)), _totals(self.nll(reference)), paired=paired)
+        return perplexity_ratio(totals(self.nll(texts)), totals(self.nll(reference)), paired=paired)
 
     def gap_nll(self, filled: Sequence[str], originals: Sequence[str], gap_words: Sequence[int]) -> Figure:
         """NLL of filled sentences minus their originals', summed, per word of the originals' gaps; paired."""
@@ -161,7 +161,7 @@ def _of_lengths(drawn: Iterator[list[int]], lengths: list[int]) -> list[list[int
     raise ValueError(f"the teacher never wrote texts of these lengths: {sorted((+missing).elements())[:10]}")
 
 
-def _by_length(lengths: list[int], tokens: int) -> Iterator[list[int]]:
+def by_length(lengths: list[int], tokens: int) -> Iterator[list[int]]:
     """Row numbers in batches of like lengths, each within `tokens` after padding (or one row)."""
     rows: list[int] = []
     for index in sorted(range(len(lengths)), key=lengths.__getitem__):
@@ -173,10 +173,12 @@ def _by_length(lengths: list[int], tokens: int) -> Iterator[list[int]]:
         yield rows
 
 
-def _text_nll(losses: Tensor) -> TextNLL:
+def text_nll(losses: Tensor) -> TextNLL:
+    """Of the losses of one text's tokens."""
     per_token = tuple(losses.tolist())
     return TextNLL(total=sum(per_token), count=len(per_token), per_token=per_token)
 
 
-def _totals(nlls: Sequence[TextNLL]) -> tuple[list[float], list[int]]:
+def totals(nlls: Sequence[TextNLL]) -> tuple[list[float], list[int]]:
+    """Sums and counts, as the intervals take them."""
     return [nll.total for nll in nlls], [nll.count for nll in nlls]

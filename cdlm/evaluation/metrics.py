@@ -127,12 +127,17 @@ def kept_share(original: Words, edited: Words) -> float:
     """Share of the original's words that an edit kept, in order: longest common subsequence over its length."""
     if not original:
         raise ValueError("an empty original has no word to keep")
-    row = [0] * (len(edited) + 1)
-    for word in original:
+    return common_subsequence(original, edited) / len(original)
+
+
+def common_subsequence(first: Words, second: Words) -> int:
+    """Length of the longest common subsequence of two texts."""
+    row = [0] * (len(second) + 1)
+    for word in first:
         previous, row = row, [0]
-        for j, other in enumerate(edited, start=1):
+        for j, other in enumerate(second, start=1):
             row.append(previous[j - 1] + 1 if word == other else max(previous[j], row[-1]))
-    return row[-1] / len(original)
+    return row[-1]
 
 
 def contains(words: Words, phrase: Words) -> bool:

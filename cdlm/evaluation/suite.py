@@ -3,7 +3,7 @@
 import platform
 import subprocess
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
 from time import time
 from typing import Any
@@ -14,7 +14,8 @@ from cdlm.evaluation.bench import Bench, Progress, Row
 from cdlm.evaluation.control_tasks import attribute, composition, length, part_of_speech, spans, tree
 from cdlm.evaluation.exactness import diversity_of_requests, editing, exactness, scoring, selection
 from cdlm.evaluation.fluency import Teacher
-from cdlm.evaluation.systems import System
+from cdlm.evaluation.plots import draw
+from cdlm.evaluation.systems import Steered, System
 from cdlm.evaluation.tasks import infilling, keywords, unconstrained
 from cdlm.files import write_json, write_text
 from cdlm.pipeline import Pipeline
@@ -44,6 +45,8 @@ HEADS: dict[str, set[str]] = {
     "composition": {"attribute", "pos"},
 }
 """The heads that a task needs."""
+SWEPT = SERVES["diffusion-lm"]
+"""The tasks that are measured over steps."""
 SIZES: dict[str, dict[str, int]] = {
     "quick": {
         "unconstrained": 100,
@@ -84,6 +87,7 @@ def run_suite(  # noqa: PLR0913 - every part of a run can be named
     tasks: Sequence[str] | None = None,
     options: dict[str, Any] | None = None,
     baselines: Sequence[str] = (),
+    steps: Sequence[int] = (),
     progress: Progress = lambda task, done, total: None,
 ) -> list[Row]:
     """Measure a model.
@@ -93,6 +97,7 @@ def run_suite(  # noqa: PLR0913 - every part of a run can be named
         options: sampling options under test, as in ``Pipeline.generate``. out: folder of the report.
         tasks: those to run; if none are named, all but those for which the model brings no head.
         baselines: what answers the same targets beside the model, see ``baselines.stock.SERVES``.
+        steps: numbers of steps that the model is measured with beside its own, in the tasks that baselines answer too.
 
     Raises:
         ValueError: unknown suite, task or baseline, or one that is not trained. FileNotFoundError: corpus or teacher is missing.
@@ -109,16 +114,30 @@ def run_suite(  # noqa: PLR0913 - every part of a run can be named
     bench = Bench(
         pipe, Teacher.from_pretrained(teacher), Path(corpus), SIZES[suite], seed, half, dict(options or {}), progress
     )
-    systems = _systems(bench, Path(teacher), named, chosen)
+    judge = bench.second_judge
+    facts["second judge of fluency"] = judge if isinstance(judge, str) else judge.name
+    rivals = [Rival(s, SERVES[s.name]) for s in _systems(bench, Path(teacher), named, chosen)]
+    rivals += [Rival(Steered(pipe, {**bench.options, "num_inference_steps": n}), SWEPT, n) for n in steps]
     rows: list[Row] = []
     started = time()
     for name in chosen:
         rows += TASKS[name](bench)
-        for system in systems:
-            rows += _beside(bench, name, system) if name in SERVES[system.name] else []
+        for rival in rivals:
+            rows += _beside(bench, name, rival) if name in rival.tasks else []
         if out is not None:
             write_report(Path(out), rows, {**facts, "seconds": round(time() - started)})
+    if out is not None:
+        write_report(Path(out), rows, {**facts, "seconds": round(time() - started)}, draw(Path(out), rows))
     return rows
+
+
+@dataclass(frozen=True)
+class Rival:
+    """What answers the targets of some tasks beside the model at its own settings: a baseline, or the model at so many steps."""
+
+    system: System
+    tasks: Sequence[str]
+    steps: int | None = None
 
 
 def _systems(bench: Bench, teacher: Path, named: Sequence[str], tasks: Sequence[str]) -> list[System]:
@@ -127,22 +146,22 @@ def _systems(bench: Bench, teacher: Path, named: Sequence[str], tasks: Sequence[
     return Stock(bench.corpus, teacher).systems(named, denoiser_size(bench.pipe.model), tasks) if named else []
 
 
-def _beside(bench: Bench, task: str, system: System) -> list[Row]:
-    """The rows of a baseline on the model's own targets; bars are for the model."""
-    bench.baseline = system
+def _beside(bench: Bench, task: str, rival: Rival) -> list[Row]:
+    """The rows of a rival on the model's own targets."""
+    bench.baseline = rival.system
     try:
         found = TASKS[task](bench)
     finally:
         bench.baseline = None
-    return [replace(row, task=f"{row.task}, {system.name}", bar="", met=None) for row in found]
+    return [row.by(rival.system.name, rival.steps) for row in found]
 
 
-def write_report(out: Path, rows: Sequence[Row], facts: dict[str, Any]) -> None:
-    """report.json and report.md, replaced in one step each."""
+def write_report(out: Path, rows: Sequence[Row], facts: dict[str, Any], pictures: str = "") -> None:
+    """report.json and report.md, replaced in one step each; ``pictures``: the Markdown that stands below the table."""
     out.mkdir(parents=True, exist_ok=True)
     facts = {**facts, "commit": commit(), "machine": machine()}
     write_json(out / "report.json", {"facts": facts, "rows": [row.plain() for row in rows]})
-    write_text(out / "report.md", markdown(rows, facts))
+    write_text(out / "report.md", markdown(rows, facts) + (f"\n{pictures}" if pictures else ""))
 
 
 def markdown(rows: Sequence[Row], facts: dict[str, Any]) -> str:

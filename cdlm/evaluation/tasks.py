@@ -50,7 +50,7 @@ def unconstrained(bench: Bench) -> list[Row]:
     ]
     ratio = bench.teacher.perplexity_ratio(texts, real)
     rows.append(Row("unconstrained", "perplexity / real text", ratio, 1.0, "at most 1.15", ratio.value <= 1.15, spent))
-    return rows + _variety(bench, words(texts), count)
+    return [*rows, *bench.by_second_judge("unconstrained", texts, real), *_variety(bench, words(texts), count)]
 
 
 def _variety(bench: Bench, texts: list[list[str]], count: int) -> list[Row]:

@@ -38,7 +38,7 @@ class Batch:
             Stopped: the job is to end; what is finished is kept.
         """
         for request in self.requests[len(self.done) :]:
-            step(len(self.done) / len(self.requests), f"{len(self.done)} of {len(self.requests)} requests done")
+            step(len(self.done) / len(self.requests), f"at request {len(self.done) + 1}")
             self.done.append(self._rows(request, store, step))
         step(1.0)
 

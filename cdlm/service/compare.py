@@ -4,9 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
+from cdlm.control.controller import Controller
+from cdlm.control.fields import form_fields
+from cdlm.control.registry import find_controller
 from cdlm.pipeline import Pipeline
 from cdlm.service.jobs import Step
-from cdlm.service.request import Request
+from cdlm.service.request import Request, Wish
 from cdlm.service.work import Result, perform
 
 SCORE_DRAWS = 8
@@ -48,8 +51,26 @@ def steerings(request: Request, names: Sequence[str]) -> list[Arm]:
 
 
 def weights(request: Request, place: int, values: Sequence[float]) -> list[Arm]:
-    """One wish at several weights."""
-    return [Arm(f"weight {value:g}", request.with_field(place, "weight", value)) for value in values]
+    """One wish at several weights; 0 leaves it out, and the controller's own is named so."""
+    own = default_weight(request.wishes[place].name)
+    said = {0.0: "off (weight 0)", own: f"weight {own:g} (default)"}
+    return [Arm(said.get(v, f"weight {v:g}"), request.with_field(place, "weight", v)) for v in values]
+
+
+def default_weight(name: str) -> float:
+    """The weight that a controller has if none is given."""
+    return float(next(f.default for f in form_fields(find_controller(name)) if f.name == "weight"))
+
+
+def weights_to_try(name: str) -> list[float]:
+    """Off, half the default weight, the default, twice and four times as much."""
+    return [factor * default_weight(name) for factor in (0.0, 0.5, 1.0, 2.0, 4.0)]
+
+
+def has_weight(wish: Wish) -> bool:
+    """Whether a wish has a part that its weight acts on; the hard part is kept whatever the weight."""
+    controller = find_controller(wish.name)
+    return controller.evidence is not Controller.evidence or controller.energy is not Controller.energy
 
 
 def compare(arms: Sequence[Arm], judged: Request, pipe: Pipeline, step: Step) -> list[Outcome]:

@@ -45,7 +45,8 @@ class Job(Generic[T]):
         self.result: T | None = None
         self.state = "running"
         self.started, self.ended = monotonic(), 0.0
-        self._work, self._awaited, self._stop = work, awaited, threading.Event()
+        self._work, self._awaited = work, awaited
+        self._stop, self._over = threading.Event(), threading.Event()
         self._seen = monotonic()
 
     @property
@@ -68,9 +69,10 @@ class Job(Generic[T]):
         """Expected, from the pace so far; None while that says nothing."""
         return self.seconds * (1 - self.share) / self.share if self.share > 0.02 else None
 
-    def stop(self) -> None:
-        """Ask it to end; it does at its next step."""
+    def stop(self, patience: float = 0.0) -> None:
+        """Ask it to end, which it does at its next step, and wait for that at most ``patience`` seconds."""
         self._stop.set()
+        self._over.wait(patience)
 
     def step(self, share: float | None = None, note: str | None = None) -> None:
         """Called by the work now and then.
@@ -96,6 +98,7 @@ class Job(Generic[T]):
             state, self.error = "failed", message_of(error)
         self.ended = monotonic()
         self.state = state
+        self._over.set()
 
 
 def message_of(error: Exception) -> str:

@@ -90,3 +90,6 @@ def test_evaluation_example_reaches_the_suite(run, example, tmp_path, monkeypatc
     assert called["seed"] == (1 if "--seed" in words else 0)
     assert called["tasks"] == ([b for a, b in pairwise(words) if a == "--task"] or None)
     assert called["baselines"] == (["ar", "fudge"] if "--baselines" in words else [])
+    assert called["steps"] == ([8, 16, 32] if "--steps" in words else [])
+    refused = run(*words, "--teacher", str(tmp_path), "--steps", "8,many", code=2)
+    assert "not 'many'" in refused.output

@@ -22,7 +22,7 @@ SURFACE = {
     "app": "--headless --jobs --models --port",
     "controllers": "--json",
     "edit": f"text {WRITING} --strength",
-    "evaluate": "--baselines --corpus --json --model --out --seed --suite --task --teacher",
+    "evaluate": "--baselines --corpus --json --model --out --seed --steps --suite --task --teacher",
     "generate": f"{WRITING} --candidates --length --select --show-steps",
     "infill": f"template {WRITING} --candidates --length --select --show-steps --top",
     "info": "model --json",

@@ -97,14 +97,18 @@ def test_rows_of_a_baseline_stand_beside_the_models(stock, tiny_run, tmp_path, m
     asked = {"model": tiny_run.model, "corpus": stock.corpus, "options": options, "tasks": ["length"]}
     teacher, tokenizer = tmp_path / "teacher", TextTokenizer.from_pretrained(tiny_run.model)
     train_teacher(tiny_run.lines, tiny_run.lines[::9], tokenizer, teacher, replace(QUICK, layers=1, heads=2))
-    rows = suite.run_suite(teacher=teacher, baselines=["ar"], out=tmp_path, **asked)
+    rows = suite.run_suite(teacher=teacher, baselines=["ar"], steps=[2], out=tmp_path, **asked)
     found = {(row.task, row.metric): row for row in rows}
     assert found["length", "exact"].met is True
     beside = found["length, ar", "exact"]
     assert (beside.figure.value, beside.figure.n, beside.bar, beside.met) == (1.0, 4, "", None)
     assert found["length, ar", "seconds a text"].figure.value > 0
     assert found["length, ar", "cost, denoiser evaluations a text"].figure.value < 4
-    assert "| length, ar | exact |" in (tmp_path / "report.md").read_text(encoding="utf-8")
+    report = (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert "| length, ar | exact |" in report
+    assert found["length, 2 steps", "cost, denoiser evaluations a text"].figure.value == 2
+    assert found["length", "cost, denoiser evaluations a text"].figure.value == 4
+    assert all(f"]({name}.svg)" in report and (tmp_path / f"{name}.svg").is_file() for name in ("fluency", "steps"))
     with pytest.raises(ValueError, match="no baseline 'pplm'"):
         suite.run_suite(teacher=teacher, baselines=["pplm"], **asked)
 
