@@ -8,8 +8,15 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from cdlm.training.checkpoint import load_optimizer, load_random, save_optimizer, save_random
-from cdlm.training.trainer import COMPLETE, complete_checkpoints
+from cdlm.training.checkpoint import (
+    COMPLETE,
+    complete_checkpoints,
+    load_optimizer,
+    load_random,
+    random_state,
+    save_optimizer,
+    save_random,
+)
 
 
 def trained(steps: int) -> tuple[nn.Linear, torch.optim.AdamW, LambdaLR]:
@@ -50,7 +57,7 @@ def test_checkpoint_random_numbers_go_on_where_they_were(tmp_path: Path) -> None
         return random.gauss(0, 1), random.random(), float(np.random.standard_normal()), torch.rand(3).tolist()  # noqa: NPY002
 
     draw()
-    save_random(tmp_path)
+    save_random(tmp_path, [random_state()])
     expected = [draw(), draw()]
     draw()
     load_random(tmp_path)
@@ -59,9 +66,9 @@ def test_checkpoint_random_numbers_go_on_where_they_were(tmp_path: Path) -> None
 
 def test_checkpoint_of_each_process_is_its_own(tmp_path: Path) -> None:
     torch.manual_seed(1)
-    save_random(tmp_path, rank=0)
+    states = [random_state()]
     first = torch.rand(1)
-    save_random(tmp_path, rank=1)
+    save_random(tmp_path, [*states, random_state()])
     second = torch.rand(1)
     load_random(tmp_path, rank=0)
     assert torch.equal(torch.rand(1), first)
