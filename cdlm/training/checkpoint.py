@@ -8,6 +8,7 @@ import json
 import logging
 import math
 import random
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -76,6 +77,14 @@ def seal(folder: Path, facts: dict[str, Any]) -> None:
     (folder / COMPLETE).write_text(json.dumps({**facts, "files": files}), encoding="utf-8")
 
 
+def discard(folder: Path) -> None:
+    """Remove a checkpoint so that a kill in the middle leaves no half of it under its name."""
+    away = folder.with_name(".discarded")
+    shutil.rmtree(away, ignore_errors=True)
+    folder.rename(away)
+    shutil.rmtree(away, ignore_errors=True)
+
+
 def facts(folder: Path) -> dict[str, Any]:
     """What the marker says: ``step``, ``tokens_seen``, ``processes``, ``files``.
 
@@ -84,9 +93,9 @@ def facts(folder: Path) -> dict[str, Any]:
     """
     with _readable(folder / COMPLETE):
         found = json.loads((folder / COMPLETE).read_text(encoding="utf-8"))
-        whole = all(type(found[name]) is int and found[name] >= 0 for name in ("step", "tokens_seen"))
-        if not whole or not isinstance(found.get("files", {}), dict):
-            raise TypeError("step and tokens_seen are whole numbers")
+        counts = [found["step"], found["tokens_seen"], found.get("processes", 1)]
+        if not all(type(count) is int and count >= 0 for count in counts) or type(found.get("files", {})) is not dict:
+            raise TypeError("step, tokens_seen and processes are whole numbers, files are names and digests")
         return dict(found)
 
 

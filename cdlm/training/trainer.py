@@ -187,12 +187,13 @@ class DiffusionTrainer(Trainer):
         save_file(self.ema.state(), folder / files.AVERAGE)
         files.seal(folder, {"step": step, "tokens_seen": self.tokens_seen, "processes": self.args.world_size})
         sync_tree(folder)
-        shutil.rmtree(run / folder.name, ignore_errors=True)
+        if (run / folder.name).exists():
+            files.discard(run / folder.name)
         folder.rename(run / folder.name)
         sync(run)
         saved = files.complete_checkpoints(run)
         for old in saved[: saved.index(run / folder.name) + 1][:-keep]:
-            shutil.rmtree(old)
+            files.discard(old)
 
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
         assert self.optimizer is not None

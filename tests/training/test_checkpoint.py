@@ -4,10 +4,12 @@ import random
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
+from cdlm.training import checkpoint as files
 from cdlm.training.checkpoint import (
     COMPLETE,
     complete_checkpoints,
@@ -94,3 +96,16 @@ def test_checkpoint_folders_that_are_not_complete_are_ignored(tmp_path: Path) ->
 
 def test_checkpoint_of_no_run_is_none(tmp_path: Path) -> None:
     assert complete_checkpoints(tmp_path / "nowhere") == []
+
+
+def test_checkpoint_that_is_being_discarded_is_none_any_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "checkpoint-9"
+    folder.mkdir()
+    (folder / COMPLETE).write_text("{}")
+    with monkeypatch.context() as patched:
+        patched.setattr(files.shutil, "rmtree", lambda *_, **__: None)  # as if killed in the middle
+        files.discard(folder)
+    assert complete_checkpoints(tmp_path) == []
+    folder.mkdir()
+    files.discard(folder)
+    assert list(tmp_path.iterdir()) == []
