@@ -14,7 +14,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -142,7 +142,7 @@ def _train(name: str, plan: Plan, steps: int, folder: Path) -> None:
     trainer = build_trainer(variant_plan(plan, config), folder.parent / "trainer")
     trainer.train()
     spent = {"train_seconds": time.perf_counter() - began, "train_cpu_seconds": time.process_time() - cpu}
-    model = cast(DiffusionLM, trainer.model)
+    model = trainer.network
     facts = {**spent, "tokens": trainer.tokens_seen, "parameters": model.num_parameters()}
 
     def fill(inside: Path) -> None:

@@ -3,9 +3,36 @@
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
+
+
+class FolderInUse(ValueError):
+    """Another process writes into the folder."""
+
+
+@contextmanager
+def held(folder: Path, name: str = ".lock", timeout: float = 0) -> Iterator[None]:
+    """Make ``folder`` and keep other processes that ask for it out; the system lets go of it when this one ends or is killed.
+
+    Args:
+        name: of the lock's file. timeout: seconds to wait for another process.
+
+    Raises:
+        FolderInUse: another process holds it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(folder / name, timeout=timeout):
+            yield
+    except Timeout:
+        raise FolderInUse(
+            f"another process is writing to {folder}; wait for it, stop it, or choose another folder"
+        ) from None
 
 
 def write_text(path: Path, text: str) -> None:

@@ -94,7 +94,7 @@ def _time(plan: "Plan", seconds: float, where: str, max_minutes: float | None) -
 
 
 def _place(plan: "Plan") -> Facts:
-    from cdlm.training.trainer import complete_checkpoints
+    from cdlm.training.checkpoint import complete_checkpoints
 
     found = complete_checkpoints(Path(plan.config.output))
     return [("output", f"{plan.config.output}" + (f", going on from {found[-1].name}" if found else ""))]

@@ -1,7 +1,9 @@
 """``cdlm train``."""
 
 import logging
+import os
 from pathlib import Path
+from signal import Signals
 from time import monotonic
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +13,7 @@ from rich.text import Text
 
 import cdlm
 from cdlm.cli.screen import screen, short_time
+from cdlm.cli.signals import listening
 
 if TYPE_CHECKING:
     from cdlm.config import RunConfig
@@ -46,7 +49,8 @@ def train(
 ) -> None:
     """Train a model, or go on with a run.
 
-    The best averaged weights so far lie in OUTPUT/best, ready to use.
+    The best averaged weights so far lie in OUTPUT/best, ready to use. Ctrl-C or SIGTERM ends after the step with a
+    checkpoint, and the same command goes on. On several processes: accelerate launch, see docs/distributed.md.
     """
     from cdlm.config import load_config
 
@@ -72,18 +76,39 @@ def _run(settings: "RunConfig", console: Console, max_minutes: float | None, res
     from cdlm.training.run import train as run
 
     started = monotonic()
-    with TrainingScreen(console, quiet=quiet) as watched:
+    quiet = quiet or int(os.environ.get("RANK", "0")) > 0  # of several processes the first one speaks
+
+    def told(signal: Signals) -> None:
+        if not quiet:
+            console.print(Text(f"{signal.name}: stopping after this step, with a checkpoint", "yellow"), soft_wrap=True)
+
+    with TrainingScreen(console, quiet=quiet) as watched, listening(told) as signals:
         preview = None if quiet else lambda model, tokenizer, count: watched.hold_texts(sample(model, tokenizer, count))
-        best = run(settings, max_minutes=max_minutes, resume=resume, preview=preview, report=watched.update)
+        best = run(
+            settings,
+            max_minutes=max_minutes,
+            resume=resume,
+            preview=preview,
+            report=watched.update,
+            stop=signals.wanted,
+        )
     last = watched.last
     ended = last is None or last.step >= last.steps
     if last is not None and not ended:
-        stopped = max_minutes is not None and monotonic() - started >= 60 * max_minutes
-        why = "the time limit; the same command goes on" if stopped else "no better evaluation since train.patience"
+        why = _why(signals.caught, max_minutes is not None and monotonic() - started >= 60 * max_minutes)
         console.print(Text(f"stopped at step {last.step:,} of {last.steps:,}: {why}"), soft_wrap=True)
-    console.print(Text(f"model: {best} ({short_time(monotonic() - started)})"), soft_wrap=True)
+    if last is not None:
+        console.print(Text(f"model: {best} ({short_time(monotonic() - started)})"), soft_wrap=True)
     if not quiet:
         console.print(Text(f"try:   cdlm generate --model {best}", "dim"), soft_wrap=True)
+    if not ended and signals.exit_code:
+        raise typer.Exit(signals.exit_code)
+
+
+def _why(signal: Signals | None, late: bool) -> str:
+    if signal is not None:
+        return f"{signal.name}; the same command goes on"
+    return "the time limit; the same command goes on" if late else "no better evaluation since train.patience"
 
 
 def sample(model: "DiffusionLM", tokenizer: "TextTokenizer", count: int) -> list[str]:

@@ -87,11 +87,11 @@ class Validate(TrainerCallback):
     ) -> None:
         if state.global_step % self.every and state.global_step != state.max_steps:
             return
-        with self.ema.applied(model):
-            figures = self._figures(model, state.global_step)
+        with self.ema.applied(model) as averaged:
+            figures = self._figures(averaged, state.global_step)
             if self._is_better(figures["validation_loss"]):
-                self.keep(model, figures)
-            for text in self.preview(model) if self.preview else []:
+                self.keep(averaged, figures)
+            for text in self.preview(averaged) if self.preview else []:
                 logger.info("preview: %s", text)
         due = control.should_log
         self.log(figures)
@@ -103,8 +103,8 @@ class Validate(TrainerCallback):
     ) -> None:
         """A run that was ended before its first evaluation still leaves a model."""
         if self.best == math.inf and state.global_step:
-            with self.ema.applied(model):
-                self.keep(model, self._figures(model, state.global_step))
+            with self.ema.applied(model) as averaged:
+                self.keep(averaged, self._figures(averaged, state.global_step))
 
     def _is_better(self, loss: float) -> bool:
         better = loss < self.best
@@ -126,15 +126,21 @@ class Validate(TrainerCallback):
         return figures
 
 
-class TimeLimit(TrainerCallback):
-    """Ends a run after so many minutes, with a checkpoint; the learning-rate curve is not touched."""
+class StopWhen(TrainerCallback):
+    """Ends a run with a checkpoint after the step at which ``wanted`` is true; the learning-rate curve is not touched."""
 
-    def __init__(self, minutes: float) -> None:
-        self.deadline = time.monotonic() + 60 * minutes
+    def __init__(self, wanted: Callable[[], bool]) -> None:
+        self.wanted = wanted
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        if time.monotonic() > self.deadline:
+        if self.wanted():
             control.should_save = control.should_training_stop = True
+
+
+def time_limit(minutes: float) -> StopWhen:
+    """Ends a run after so many minutes from now."""
+    deadline = time.monotonic() + 60 * minutes
+    return StopWhen(lambda: time.monotonic() > deadline)
 
 
 @dataclass(frozen=True)

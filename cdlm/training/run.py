@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 import yaml
+from accelerate.utils import broadcast_object_list
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from transformers import TrainerCallback, TrainingArguments
@@ -22,11 +24,14 @@ from cdlm.diffusion.configuration import DiffusionLMConfig
 from cdlm.diffusion.denoiser import backbone_config, load_backbone_weights
 from cdlm.diffusion.model import DiffusionLM
 from cdlm.diffusion.objective import OBJECTIVES, NoisedBatch
-from cdlm.files import write_folder, write_json, write_text
+from cdlm.files import held, write_folder, write_json, write_text
 from cdlm.hub import WEIGHTS, fill_model_folder
-from cdlm.training.callbacks import Progress, TimeLimit, Validate, Watch
+from cdlm.training.callbacks import Progress, StopWhen, Validate, Watch, time_limit
+from cdlm.training.checkpoint import complete_checkpoints, facts, has_optimizer, last_whole_checkpoint
+from cdlm.training.distributed import Agree
 from cdlm.training.noising import ClockMixture, Noising, collate
-from cdlm.training.trainer import DiffusionTrainer, complete_checkpoints
+from cdlm.training.room import check_room, full_disk_explained
+from cdlm.training.trainer import DiffusionTrainer
 
 logger = logging.getLogger(__name__)
 _VALIDATION_LINES = 1000
@@ -111,7 +116,7 @@ def _piece_counts(tokenizer: TextTokenizer, texts: Sequence[Sequence[int]]) -> l
     return counts
 
 
-def train(
+def train(  # noqa: PLR0913 - what a run is told, and whom it tells
     config: RunConfig,
     *,
     max_minutes: float | None = None,
@@ -119,31 +124,56 @@ def train(
     callbacks: Sequence[TrainerCallback] = (),
     preview: Callable[[DiffusionLM, TextTokenizer, int], list[str]] | None = None,
     report: Callable[[Progress], None] | None = None,
+    stop: Callable[[], bool] | None = None,
 ) -> Path:
     """Run or resume a configuration; returns the folder of the best exported model.
 
+    Started on several processes (``accelerate launch``), all take part in this one run and the main one writes its files.
+
     Args:
         max_minutes: ends the run with a checkpoint; the same command continues it.
-        resume: continue from the last complete checkpoint in ``config.output``.
+        resume: continue from the last whole checkpoint in ``config.output``.
         callbacks: extra ``TrainerCallback``s.
         preview: writes a few texts at each evaluation.
         report: is told after every step how far the run is (progress bars live in the CLI).
+        stop: asked after every step; once true, the run ends with a checkpoint.
 
     Raises:
         ValueError: bad input, or ``config.output`` holds a run of another configuration or corpus.
+        FolderInUse: another run writes to ``config.output``.
+        CheckpointError: the run was begun, and none of its checkpoints is whole.
         TrainingDiverged: the loss is not finite.
+        OSError: the disk is full; what was saved before is whole.
     """
-    plan = plan_run(config)
     out = Path(config.output)
-    checkpoint = _claim(plan, out, resume)
-    trainer = build_trainer(plan, out, callbacks)
-    trainer.add_callback(_validate(plan, trainer, out, preview))
-    if max_minutes is not None:
-        trainer.add_callback(TimeLimit(max_minutes))
-    if report is not None:
-        trainer.add_callback(Watch(lambda: trainer.tokens_seen, report))
-    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    arguments = _arguments(config, out)  # joins the other processes, where there are any
+    with arguments.main_process_first(local=False):
+        plan = plan_run(config)
+    with held(out) if arguments.should_save else nullcontext(), full_disk_explained(out):
+        checkpoint = _from_main(_claim(plan, out, resume) if arguments.should_save else None)
+        trainer = build_trainer(plan, out, callbacks)
+        if checkpoint is not None and (trainer.is_deepspeed_enabled or not has_optimizer(checkpoint)):
+            raise ValueError(
+                f"{out}: a run with DeepSpeed cannot be resumed, its optimiser's state is nothing but pickles; start another "
+                f"(output=) from its weights with model.init_from={out / 'best'}"
+            )
+        if checkpoint is None or facts(checkpoint)["step"] < config.train.steps:
+            check_room(trainer.network.num_parameters(), out)
+        trainer.add_callback(_validate(plan, trainer, out, preview))
+        for wanted in (time_limit(max_minutes) if max_minutes is not None else None, StopWhen(stop) if stop else None):
+            if wanted is not None:
+                trainer.add_callback(wanted)
+        if report is not None and arguments.should_save:
+            trainer.add_callback(Watch(lambda: trainer.tokens_seen, report))
+        trainer.add_callback(Agree(trainer.accelerator))
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     return out / "best"
+
+
+def _from_main(checkpoint: Path | None) -> Path | None:
+    """What the main process found, on every process."""
+    (found,) = broadcast_object_list([checkpoint])
+    return found  # type: ignore[no-any-return]
 
 
 def _claim(plan: Plan, out: Path, resume: bool) -> Path | None:
@@ -163,7 +193,7 @@ def _claim(plan: Plan, out: Path, resume: bool) -> Path | None:
     out.mkdir(parents=True, exist_ok=True)
     write_json(recorded, identity)
     write_text(settings, dump_config(plan.config))
-    return checkpoints[-1] if checkpoints else None
+    return last_whole_checkpoint(out)
 
 
 def _changed(settings: Path, config: RunConfig) -> str:
@@ -211,6 +241,7 @@ def build_trainer(plan: Plan, out: Path, callbacks: Sequence[TrainerCallback] = 
         objective=OBJECTIVES[train.objective],
         ema_decay=train.ema_decay,
         refit_every=train.refit_every,
+        autocast=torch.bfloat16 if train.dtype == "bfloat16" else None,
         callbacks=callbacks,
     )
 
@@ -245,8 +276,7 @@ def _noising(config: RunConfig, **changes: object) -> Noising:
 
 def _arguments(config: RunConfig, out: Path) -> TrainingArguments:
     train = config.train
-    bf16 = train.dtype == "bfloat16"
-    return TrainingArguments(
+    arguments = TrainingArguments(
         output_dir=str(out),
         max_steps=train.steps,
         per_device_train_batch_size=1,  # the batch sampler decides; this only keeps the Trainer's arithmetic quiet
@@ -259,7 +289,6 @@ def _arguments(config: RunConfig, out: Path) -> TrainingArguments:
         adam_beta2=train.adam_betas[1],
         weight_decay=train.weight_decay,
         max_grad_norm=train.max_grad_norm,
-        bf16=bf16,
         use_cpu=_on_cpu(train.device),
         logging_steps=train.log_every,
         logging_nan_inf_filter=False,
@@ -268,8 +297,14 @@ def _arguments(config: RunConfig, out: Path) -> TrainingArguments:
         report_to=["tensorboard"],
         disable_tqdm=True,
         remove_unused_columns=False,
+        accelerator_config={"even_batches": False},  # no text is read twice to fill up a process's share
+        ddp_broadcast_buffers=False,  # the clock's statistics are summed where they arise
         seed=train.seed,
     )
+    if arguments.n_gpu > 1:  # the base class would split batches over all GPUs of one process, the slowest of all ways
+        logger.warning("%d GPUs, one is used; for all: accelerate launch, see docs/distributed.md", arguments.n_gpu)
+        arguments._n_gpu = 1
+    return arguments
 
 
 def _on_cpu(device: str) -> bool:
@@ -306,7 +341,8 @@ def _validate(
             write_text(folder / "run.yaml", dump_config(plan.config))
             write_json(folder / "training.json", {"data_fingerprint": plan.corpus.fingerprint, **figures})
 
-        write_folder(out / "best", fill)
+        if trainer.args.should_save:
+            write_folder(out / "best", fill)
 
     return Validate(
         trainer.ema,
@@ -316,7 +352,9 @@ def _validate(
         patience=train.patience,
         keep=keep,
         log=trainer.log,
-        preview=None if preview is None or not train.preview else lambda m: preview(m, plan.tokenizer, train.preview),
+        preview=(lambda m: preview(m, plan.tokenizer, train.preview))
+        if preview and train.preview and trainer.args.should_save
+        else None,
     )
 
 

@@ -1,6 +1,6 @@
 """The one training loop: transformers.Trainer with this library's loss, EMA, learned clock and crash-safe checkpoints."""
 
-import json
+import logging
 import shutil
 from collections.abc import Iterable
 from dataclasses import fields
@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from accelerate.utils import gather_object
+from safetensors.torch import save_file
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
@@ -19,12 +20,13 @@ from cdlm.diffusion.objective import NoisedBatch, Objective
 from cdlm.diffusion.schedule import LearnedSchedule
 from cdlm.files import sync, sync_tree
 from cdlm.quiet import quiet_transformers
-from cdlm.training.checkpoint import load_optimizer, load_random, save_optimizer, save_random
+from cdlm.training import checkpoint as files
+from cdlm.training.distributed import Share, Silent, WithLoss, everyones, silenced, total
 from cdlm.training.ema import Ema
 from cdlm.training.noising import Noising, collate
+from cdlm.training.sharded import whole
 
-COMPLETE = "complete.json"
-EMA_FILE = "ema.safetensors"
+logger = logging.getLogger(__name__)
 
 
 class TrainingDiverged(RuntimeError):
@@ -40,9 +42,10 @@ class NoisedTexts(Dataset[dict[str, Any]]):
     def __len__(self) -> int:
         return len(self.texts)
 
-    def __getitem__(self, key: Key) -> dict[str, Any]:
-        epoch, index = key
-        return self.noising.example(self.texts[index], epoch, index)
+    def __getitem__(self, key: Key | Silent) -> dict[str, Any]:
+        epoch, index = key.key if isinstance(key, Silent) else key
+        example = self.noising.example(self.texts[index], epoch, index)
+        return silenced(example) if isinstance(key, Silent) else example
 
 
 def as_fields(examples: list[dict[str, Any]]) -> dict[str, Tensor]:
@@ -58,6 +61,7 @@ class DiffusionTrainer(Trainer):
         model, args: as in ``Trainer``; ``args.max_steps`` fixes the run.
         texts: token ids of the training lines. batches: their order. noising: how they are noised.
         objective: the loss. ema_decay: of the averaged weights. refit_every: steps between fits of the learned clock.
+        autocast: number format of the network's products in training; None: that of its weights.
     """
 
     def __init__(  # noqa: PLR0913 - the values that make a run
@@ -71,12 +75,13 @@ class DiffusionTrainer(Trainer):
         objective: Objective,
         ema_decay: float,
         refit_every: int,
+        autocast: torch.dtype | None = None,
         callbacks: Iterable[TrainerCallback] = (),
     ) -> None:
-        self.network = model  # what the base class keeps as ``model``, with its type
-        self.objective: Objective = objective
+        self.network = model
         self.batches, self.refit_every = batches, refit_every
-        super().__init__(model, args, train_dataset=NoisedTexts(texts, noising), callbacks=list(callbacks))
+        with_loss = WithLoss(model.to(args.device), objective, autocast)  # type: ignore[arg-type]
+        super().__init__(with_loss, args, train_dataset=NoisedTexts(texts, noising), callbacks=list(callbacks))
         self.model_accepts_loss_kwargs = (
             True  # the loss is divided by the tokens of the whole step, not by the number of batches
         )
@@ -85,14 +90,26 @@ class DiffusionTrainer(Trainer):
         self._staging: Path | None = None
         self.remove_callback(PrinterCallback)
         self.add_callback(_AfterStep(self))
+        if args.process_index:  # the base class has given all processes one seed; each drops units of its own
+            torch.manual_seed(args.seed + 7919 * args.process_index)
 
     def get_train_dataloader(self) -> DataLoader[Any]:
-        return DataLoader(self.train_dataset, batch_sampler=self.batches, collate_fn=as_fields)  # type: ignore[arg-type]
+        alone = self.args.world_size == 1
+        batches = self.batches if alone else Share(self.batches, self.args.process_index, self.args.world_size)
+        return DataLoader(self.train_dataset, batch_sampler=batches, collate_fn=as_fields)  # type: ignore[arg-type]
+
+    def _prepare_for_training(self, max_steps: Any, train_dataloader: Any, resume_from_checkpoint: str | None) -> Any:
+        if resume_from_checkpoint is not None:
+            files.load_weights(self.network, Path(resume_from_checkpoint))  # whole, before they may be cut into shards
+        prepared = super()._prepare_for_training(max_steps, train_dataloader, resume_from_checkpoint)  # type: ignore[no-untyped-call]
+        self.callback_handler.model = self.network  # callbacks see the model, not what it is wrapped in
+        return prepared
 
     def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: Any) -> tuple[list[Any], Tensor]:
         samples = [batch for _, batch in zip(range(num_batches), epoch_iterator, strict=False)]
         count = sum(int(NoisedBatch(**{"mask": None, "segment": None, **s}).counted.sum()) for s in samples)
-        self.tokens_seen += sum(s["tokens"].numel() for s in samples)
+        count, tokens = total(self.accelerator, count, sum(s["tokens"].numel() for s in samples))
+        self.tokens_seen += tokens
         return samples, torch.tensor(max(count, 1), device=device)
 
     def compute_loss(
@@ -103,83 +120,119 @@ class DiffusionTrainer(Trainer):
         num_items_in_batch: Tensor | int | None = None,
     ) -> Any:
         batch = NoisedBatch(**inputs)
-        with self.compute_loss_context_manager():
-            loss = self.objective(model, batch)
-        self._check(loss.total, "loss")
-        self._observe(batch, loss.nll)
-        count = loss.count if num_items_in_batch is None else num_items_in_batch
-        return loss.total / count
+        loss, nll = model(**inputs)
+        self._check(loss, "loss")
+        self._observe(batch, nll)
+        count = batch.counted.sum() if num_items_in_batch is None else num_items_in_batch
+        return loss * self.args.world_size / count  # gradients are averaged over the processes
 
     def _check(self, value: Tensor, what: str) -> None:
-        if not torch.isfinite(value):
-            raise TrainingDiverged(
-                f"the {what} is {float(value.detach())} at step {self.state.global_step}; the last checkpoint is still good, "
-                "but a run keeps its settings: start another with a lower train.learning_rate or train.max_grad_norm"
-            )
+        if torch.isfinite(value).all():
+            return
+        saved = files.complete_checkpoints(Path(str(self.args.output_dir)))
+        raise TrainingDiverged(
+            f"the {what} is {float(value.detach().sum())} at step {self.state.global_step}; "
+            + (f"{saved[-1]} is still good, " if saved else "nothing was saved yet, ")
+            + "but a run keeps its settings: start another (output=) with a lower train.learning_rate or "
+            "train.max_grad_norm, more train.warmup_steps, or train.dtype=float32"
+        )
 
     def _clip_grad_norm(self, model: Any) -> Any:
         norm = super()._clip_grad_norm(model)  # type: ignore[no-untyped-call]
-        self._check(torch.as_tensor(norm), "gradient")  # seen before it can reach the weights and a checkpoint
+        self._check(whole(torch.as_tensor(norm)), "gradient")  # seen before it can reach the weights and a checkpoint
         return norm
 
     def _observe(self, batch: NoisedBatch, nll: Tensor) -> None:
         schedule = self.network.schedule
-        if not (isinstance(schedule, LearnedSchedule) and batch.uniform.any()):
+        if not isinstance(schedule, LearnedSchedule):
             return
         counted = batch.counted[batch.uniform]
         mean = (nll[batch.uniform] * counted).sum(1) / counted.sum(1).clamp(min=1)
-        schedule.observe(schedule.log_noise(batch.t[batch.uniform].amax(1)), mean)
+        level = schedule.log_noise(batch.t[batch.uniform].amax(1))
+        seen = everyones(self.accelerator, torch.stack([level, mean], 1))
+        if len(seen):
+            schedule.observe(seen[:, 0], seen[:, 1])
 
-    # Checkpoints: filled beside, fsynced, marked complete, renamed; a kill leaves the old one or the new one.
+    # Checkpoints: filled beside, fsynced, marked complete, renamed; a kill leaves the old one or the new one. All processes
+    # take part, for some of what is saved has to be gathered; the main one alone writes.
 
     def _get_output_dir(self, trial: Any) -> str:
         return str(self._staging or super()._get_output_dir(trial))
 
-    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """The weights alone; the base class would add its arguments as a pickle."""
-        with quiet_transformers():
-            self.network.save_pretrained(output_dir or str(self.args.output_dir), state_dict=state_dict)
+        weights = {name: whole(value) for name, value in self.network.state_dict().items()}
+        if self.args.should_save:
+            with quiet_transformers():
+                self.network.save_pretrained(output_dir or str(self.args.output_dir), state_dict=weights)
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        name = f"checkpoint-{self.state.global_step}"
         run = Path(str(self.args.output_dir))
+        sums = [whole(p.detach().float().sum()) for p in self.network.parameters()]
+        self._check(torch.stack(sums), "sum of the weights")
         self._staging = run / ".partial"
-        shutil.rmtree(self._staging, ignore_errors=True)
+        if self.args.should_save:
+            shutil.rmtree(self._staging, ignore_errors=True)
         try:
             super()._save_checkpoint(model, trial)
-            folder = self._staging / name
-            save_file(self.ema.state(), folder / EMA_FILE)
-            (folder / COMPLETE).write_text(
-                json.dumps({"step": self.state.global_step, "tokens_seen": self.tokens_seen})
-            )
-            sync_tree(folder)
-            shutil.rmtree(run / name, ignore_errors=True)
-            folder.rename(run / name)
-            sync(run)
+            if self.args.should_save:
+                self._publish(self._staging / f"checkpoint-{self.state.global_step}", run)
         finally:
-            shutil.rmtree(self._staging, ignore_errors=True)
+            if self.args.should_save:
+                shutil.rmtree(self._staging, ignore_errors=True)
             self._staging = None
-        for old in complete_checkpoints(run)[: -(self.args.save_total_limit or 2)]:
-            shutil.rmtree(old)
+
+    def _publish(self, folder: Path, run: Path) -> None:
+        step, keep = self.state.global_step, self.args.save_total_limit or 2
+        save_file(self.ema.state(), folder / files.AVERAGE)
+        files.seal(folder, {"step": step, "tokens_seen": self.tokens_seen, "processes": self.args.world_size})
+        sync_tree(folder)
+        if (run / folder.name).exists():
+            files.discard(run / folder.name)
+        folder.rename(run / folder.name)
+        sync(run)
+        saved = files.complete_checkpoints(run)
+        for old in saved[: saved.index(run / folder.name) + 1][:-keep]:
+            files.discard(old)
 
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
         assert self.optimizer is not None
-        save_optimizer(self.optimizer, self.lr_scheduler, Path(output_dir))
+        if not self.is_deepspeed_enabled:  # keeps its part of the state in pickles
+            files.save_optimizer(self.optimizer, self.lr_scheduler, Path(output_dir), write=self.args.should_save)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        """Done by then; the base class would take a pickle where there is no safetensors file."""
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         if checkpoint is None:
             return
         assert self.optimizer is not None
-        load_optimizer(self.optimizer, self.lr_scheduler, Path(checkpoint))
-        self.ema.load(load_file(Path(checkpoint) / EMA_FILE))
-        self.tokens_seen = json.loads((Path(checkpoint) / COMPLETE).read_text())["tokens_seen"]
+        files.load_optimizer(self.optimizer, self.lr_scheduler, Path(checkpoint))
+        files.load_average(self.ema, Path(checkpoint))
+        self.tokens_seen = files.facts(Path(checkpoint))["tokens_seen"]
+
+    def _load_scaler(self, checkpoint: str | None) -> None:
+        """There is none, bfloat16 needs no scaling; the base class would open a pickle of that name."""
 
     def _save_rng_state(self, output_dir: str) -> None:
-        save_random(Path(output_dir), self.args.process_index)
+        states = gather_object([files.random_state()])
+        if self.args.should_save:
+            files.save_random(Path(output_dir), states)
 
     def _load_rng_state(self, checkpoint: str | None) -> None:
-        if checkpoint is not None:
-            load_random(Path(checkpoint), self.args.process_index)
+        if checkpoint is None:
+            return
+        folder, rank = Path(checkpoint), self.args.process_index
+        wrote = files.facts(folder).get("processes", 1)
+        if wrote != self.args.world_size and rank == 0:
+            logger.warning(
+                "%s was written by %d process(es), now there are %d: the run goes on, with other draws of dropout",
+                folder.name,
+                wrote,
+                self.args.world_size,
+            )
+        if files.has_random(folder, rank):
+            files.load_random(folder, rank)
 
 
 class _AfterStep(TrainerCallback):
@@ -193,9 +246,3 @@ class _AfterStep(TrainerCallback):
         trainer.ema.update(trainer.network)
         if isinstance(trainer.network.schedule, LearnedSchedule) and state.global_step % trainer.refit_every == 0:
             trainer.network.schedule.refit()
-
-
-def complete_checkpoints(run: Path) -> list[Path]:
-    """Checkpoints of a run that carry their completeness marker, oldest first."""
-    steps = {p.parent: p.parent.name.removeprefix("checkpoint-") for p in run.glob(f"checkpoint-*/{COMPLETE}")}
-    return sorted((p for p, step in steps.items() if step.isdecimal()), key=lambda p: int(steps[p]))

@@ -4,12 +4,21 @@ import random
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from cdlm.training.checkpoint import load_optimizer, load_random, save_optimizer, save_random
-from cdlm.training.trainer import COMPLETE, complete_checkpoints
+from cdlm.training import checkpoint as files
+from cdlm.training.checkpoint import (
+    COMPLETE,
+    complete_checkpoints,
+    load_optimizer,
+    load_random,
+    random_state,
+    save_optimizer,
+    save_random,
+)
 
 
 def trained(steps: int) -> tuple[nn.Linear, torch.optim.AdamW, LambdaLR]:
@@ -50,7 +59,7 @@ def test_checkpoint_random_numbers_go_on_where_they_were(tmp_path: Path) -> None
         return random.gauss(0, 1), random.random(), float(np.random.standard_normal()), torch.rand(3).tolist()  # noqa: NPY002
 
     draw()
-    save_random(tmp_path)
+    save_random(tmp_path, [random_state()])
     expected = [draw(), draw()]
     draw()
     load_random(tmp_path)
@@ -59,9 +68,9 @@ def test_checkpoint_random_numbers_go_on_where_they_were(tmp_path: Path) -> None
 
 def test_checkpoint_of_each_process_is_its_own(tmp_path: Path) -> None:
     torch.manual_seed(1)
-    save_random(tmp_path, rank=0)
+    states = [random_state()]
     first = torch.rand(1)
-    save_random(tmp_path, rank=1)
+    save_random(tmp_path, [*states, random_state()])
     second = torch.rand(1)
     load_random(tmp_path, rank=0)
     assert torch.equal(torch.rand(1), first)
@@ -87,3 +96,16 @@ def test_checkpoint_folders_that_are_not_complete_are_ignored(tmp_path: Path) ->
 
 def test_checkpoint_of_no_run_is_none(tmp_path: Path) -> None:
     assert complete_checkpoints(tmp_path / "nowhere") == []
+
+
+def test_checkpoint_that_is_being_discarded_is_none_any_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "checkpoint-9"
+    folder.mkdir()
+    (folder / COMPLETE).write_text("{}")
+    with monkeypatch.context() as patched:
+        patched.setattr(files.shutil, "rmtree", lambda *_, **__: None)  # as if killed in the middle
+        files.discard(folder)
+    assert complete_checkpoints(tmp_path) == []
+    folder.mkdir()
+    files.discard(folder)
+    assert list(tmp_path.iterdir()) == []

@@ -22,8 +22,9 @@ from transformers import TrainerCallback
 from cdlm.config import ConfigError, RunConfig, parse_config
 from cdlm.hub import load_model
 from cdlm.pipeline import Pipeline
+from cdlm.training.checkpoint import complete_checkpoints
 from cdlm.training.run import plan_run, train
-from cdlm.training.trainer import TrainingDiverged, complete_checkpoints
+from cdlm.training.trainer import TrainingDiverged
 
 STEPS = 24
 Settings = Callable[..., RunConfig]
