@@ -1,6 +1,7 @@
 """What the name of a corpus stands for: a file, a folder or glob of files, or a table of the Hugging Face Hub."""
 
 import hashlib
+import logging
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -8,10 +9,14 @@ from glob import glob
 from pathlib import Path
 from typing import Protocol
 
+import psutil
+
 from cdlm.data.readers import KINDS, PACKED, CorpusError, ending, read_rows
 from cdlm.data.tables import HUB, HubTable
 
 _END = 1 << 20
+
+log = logging.getLogger(__name__)
 
 
 class Part(Protocol):
@@ -105,6 +110,16 @@ def find_source(name: str) -> Source:
     if "/" not in name or name.startswith((".", "/", "~")) or name.endswith((*KINDS, *PACKED)) or "*" in name:
         raise CorpusError(f"no corpus at {name}")
     return Source(name, (HubTable.load(name),))
+
+
+def check_memory(source: Source) -> None:
+    """Warn of a corpus that will not fit into memory, where lines and token ids take about ten times their bytes."""
+    free = psutil.virtual_memory().available
+    if 10 * source.size > free:
+        log.warning(
+            "%s holds %.1f GB, about %.0f GB in memory, and %.0f GB are free; data.streaming=true reads it in passes",
+            *(source.name, source.size / 1e9, source.size / 1e8, free / 1e9),
+        )
 
 
 def _folder(name: str, folder: Path) -> Source:
