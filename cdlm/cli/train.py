@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from cdlm.config import RunConfig
     from cdlm.data.tokenizer import TextTokenizer
     from cdlm.diffusion.model import DiffusionLM
+    from cdlm.training.run import Plan
 
 EXAMPLES = """
 cdlm train --config configs/e2e.yaml --dry-run
@@ -74,7 +75,14 @@ def _run(settings: "RunConfig", console: Console, max_minutes: float | None, res
     started = monotonic()
     with TrainingScreen(console, quiet=quiet) as watched:
         preview = None if quiet else lambda model, tokenizer, count: watched.hold_texts(sample(model, tokenizer, count))
-        best = run(settings, max_minutes=max_minutes, resume=resume, preview=preview, report=watched.update)
+        best = run(
+            settings,
+            max_minutes=max_minutes,
+            resume=resume,
+            preview=preview,
+            report=watched.update,
+            planned=None if quiet else lambda plan: _show_corpus(plan, console),
+        )
     last = watched.last
     ended = last is None or last.step >= last.steps
     if last is not None and not ended:
@@ -84,6 +92,13 @@ def _run(settings: "RunConfig", console: Console, max_minutes: float | None, res
     console.print(Text(f"model: {best} ({short_time(monotonic() - started)})"), soft_wrap=True)
     if not quiet:
         console.print(Text(f"try:   cdlm generate --model {best}", "dim"), soft_wrap=True)
+
+
+def _show_corpus(plan: "Plan", console: Console) -> None:
+    from cdlm.training.remarks import remarks
+
+    for remark in remarks(plan):
+        console.print(Text(f"corpus: {remark}", "dim"), soft_wrap=True)
 
 
 def sample(model: "DiffusionLM", tokenizer: "TextTokenizer", count: int) -> list[str]:

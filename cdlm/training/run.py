@@ -129,7 +129,7 @@ def _piece_counts(tokenizer: TextTokenizer, texts: Sequence[Sequence[int]]) -> l
     return counts
 
 
-def train(
+def train(  # noqa: PLR0913 - what a run is told, and whom it tells
     config: RunConfig,
     *,
     max_minutes: float | None = None,
@@ -137,6 +137,7 @@ def train(
     callbacks: Sequence[TrainerCallback] = (),
     preview: Callable[[DiffusionLM, TextTokenizer, int], list[str]] | None = None,
     report: Callable[[Progress], None] | None = None,
+    planned: Callable[[Plan], None] | None = None,
 ) -> Path:
     """Run or resume a configuration; returns the folder of the best exported model.
 
@@ -146,6 +147,7 @@ def train(
         callbacks: extra ``TrainerCallback``s.
         preview: writes a few texts at each evaluation.
         report: is told after every step how far the run is (progress bars live in the CLI).
+        planned: is told what the run is, before it starts.
 
     Raises:
         ValueError: bad input, or ``config.output`` holds a run of another configuration or corpus.
@@ -154,6 +156,8 @@ def train(
     plan = plan_run(config)
     out = Path(config.output)
     checkpoint = _claim(plan, out, resume)
+    if planned is not None:
+        planned(plan)
     trainer = build_trainer(plan, out, callbacks)
     trainer.add_callback(_validate(plan, trainer, out, preview))
     if max_minutes is not None:
