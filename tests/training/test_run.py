@@ -1,6 +1,7 @@
 """Whole runs of a tiny model: they learn, end, go on and survive kills with the same weights."""
 
 import copy
+import gzip
 import json
 import math
 import os
@@ -432,3 +433,28 @@ def test_run_leaves_out_long_lines_on_request_and_counts_them(settings: Settings
     dropped = plan_run(config.model_copy(update={"data": config.data.model_copy(update={"long_lines": "drop"})}))
     assert dropped.too_long == kept.too_long
     assert [text for text in kept.texts if text not in longer] == dropped.texts
+
+
+@pytest.mark.parametrize(
+    "sentences",
+    [
+        ["这家餐厅的食物很好。", "河边的酒吧很便宜！", "今天去公园吗？"],
+        ["هذا المطعم رخيص، والطعام لذيذ.", "أين تقع المكتبة؟"],
+        ["I love 🍕 and 👩‍👧 in 🇩🇪!", "Zoë ❤️ the café."],
+    ],
+    ids=["Chinese", "Arabic", "emoji"],
+)
+@pytest.mark.parametrize("kind", ["word", "bpe"])
+def test_run_on_text_of_any_script_writes_that_script(
+    sentences: list[str], kind: str, settings: Settings, tmp_path: Path
+) -> None:
+    file = tmp_path / "corpus.csv.gz"
+    file.write_bytes(gzip.compress(("text\n" + "".join(f'"{line}"\n' for line in sentences * 20)).encode()))
+    config = settings(tmp_path / "run", steps=3, eval_every=3, save_every=3)
+    data = {"train": str(file), "tokenizer": kind, "vocab_size": 200 if kind == "bpe" else None}
+    best = train(config.model_copy(update={"data": config.data.model_copy(update=data)}))
+    pipe = Pipeline.from_pretrained(best)
+    assert [pipe.tokenizer.decode(ids) for ids in pipe.tokenizer.encode_batch(sentences)] == sentences
+    texts = pipe.generate(3, num_inference_steps=4).texts
+    assert all(texts)
+    assert set("".join(texts)) <= {*"".join(sentences), " "}
