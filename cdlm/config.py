@@ -64,7 +64,9 @@ class ModelConfig(Section):
 class DataConfig(Section):
     """Where the text comes from and how it becomes tokens."""
 
-    train: str = Field(description="text, csv, tsv, jsonl or parquet file, glob, or a Hub name")
+    train: str = Field(
+        description="text, csv, tsv, jsonl or parquet file (plain, .gz or .zst), folder, glob, or hub:owner/name"
+    )
     validation: str | None = Field(
         None, description="the same; without it 1 line in 20 (at most 2,000) is held out by seed"
     )
@@ -73,6 +75,18 @@ class DataConfig(Section):
     min_count: int = Field(11, ge=1, description="a word must occur this often to enter the vocabulary")
     vocab_size: int | None = Field(None, ge=8, description="cap of the vocabulary (the size for bpe)")
     duplicates: Literal["keep", "drop"] = "keep"
+    long_lines: Literal["window", "drop"] = Field(
+        "window", description="texts above max_length: another random window of them every time, or left out"
+    )
+    streaming: bool = Field(False, description="read the corpus anew in every pass instead of holding it in memory")
+    block_size: int = Field(10_000, ge=2, description="lines of a stream that are shuffled together")
+    sample: int = Field(100_000, ge=2, description="first rows of a stream, for its vocabulary and lengths")
+
+    @model_validator(mode="after")
+    def _streamable(self) -> Self:
+        if self.streaming and self.duplicates == "drop":
+            raise ValueError("a stream cannot know its duplicates; set data.duplicates=keep, and drop them beforehand")
+        return self
 
 
 class ClocksConfig(Section):

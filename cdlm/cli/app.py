@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from cdlm import __version__
-from cdlm.cli import controllers, edit, evaluate, generate, infill, info, score, serve, train, train_controller
+from cdlm.cli import controllers, edit, evaluate, generate, infill, info, init, score, serve, train, train_controller
 from cdlm.cli.guard import guarded
 
 ABOUT = "Text you can steer: a diffusion language model that writes, fills and edits text under exact wishes."
@@ -23,6 +23,7 @@ VERBS: dict[str, tuple[Callable[..., None], str]] = {
     "score": (score.score, score.EXAMPLES),
     "info": (info.info, info.EXAMPLES),
     "controllers": (controllers.controllers, controllers.EXAMPLES),
+    "init": (init.init, init.EXAMPLES),
     "train": (train.train, train.EXAMPLES),
     "train-controller": (train_controller.train_controller, train_controller.EXAMPLES),
     "evaluate": (evaluate.evaluate, evaluate.EXAMPLES),

@@ -1,10 +1,6 @@
 """What a training run would do, and about how long it would take; nothing is written."""
 
-from itertools import pairwise
 from pathlib import Path
-from statistics import median
-from tempfile import TemporaryDirectory
-from time import perf_counter
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -14,15 +10,13 @@ from cdlm.cli.screen import facts, short_number, short_time, sparkline, waiting
 
 if TYPE_CHECKING:
     from cdlm.config import RunConfig
-    from cdlm.training.callbacks import Progress
     from cdlm.training.run import Plan
-
-WARM_UP, MEASURED = 2, 5
 
 
 def rehearse(settings: "RunConfig", console: Console, max_minutes: float | None) -> None:
     """Print the plan of a run."""
     from cdlm.training.run import plan_run
+    from cdlm.training.sizing import measure
 
     with waiting("reading the corpus"):
         plan = plan_run(settings)
@@ -34,41 +28,20 @@ def rehearse(settings: "RunConfig", console: Console, max_minutes: float | None)
     console.print(Text("dry run: nothing was written", "dim"))
 
 
-def measure(plan: "Plan") -> "tuple[int, float, str]":
-    """Parameters, seconds of one step and the device, from a throw-away model trained for a few steps."""
-    from dataclasses import replace
-
-    from cdlm.diffusion.model import DiffusionLM
-    from cdlm.training.callbacks import Watch
-    from cdlm.training.run import build_trainer
-
-    never = {"save_every": 10**9, "log_every": 10**9, "steps": WARM_UP + MEASURED}
-    train = plan.config.train.model_copy(update=never)
-    short = replace(plan, config=plan.config.model_copy(update={"train": train}))
-    times: list[float] = []
-
-    def tick(progress: "Progress") -> None:
-        times.append(perf_counter())
-
-    with TemporaryDirectory() as folder:
-        trainer = build_trainer(short, Path(folder), [Watch(lambda: 0, tick)])
-        trainer.train()
-        where = trainer.args.device
-    gaps = [b - a for a, b in pairwise(times)][WARM_UP:]
-    return DiffusionLM(plan.model_config).num_parameters(), median(gaps), str(where)
-
-
 Facts = list[tuple[str, str | Text]]
 
 
 def _data(plan: "Plan") -> Facts:
+    from cdlm.training.remarks import remarks
+
     corpus, data = plan.corpus, plan.config.data
     held = data.validation or "held out of it by seed"
     words = f"{len(plan.tokenizer):,} entries ({plan.tokenizer.kind}), {plan.unknown_rate:.2%} of the validation words unknown"
     counts = plan.model_config.length_counts or []
-    dropped = f", {corpus.dropped:,} not used" if corpus.dropped else ""
+    first = "streamed, the first " if plan.stream is not None else ""
     return [
-        ("training", f"{len(corpus.train):,} lines from {data.train}{dropped}"),
+        ("training", f"{first}{len(corpus.train):,} lines from {data.train}"),
+        *(("", remark) for remark in remarks(plan)),
         ("validation", f"{len(corpus.validation):,} lines, {held}"),
         ("vocabulary", words),
         ("lengths", f"0 {sparkline(counts)} {len(counts) - 1} words"),

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from cdlm.config import RunConfig
     from cdlm.data.tokenizer import TextTokenizer
     from cdlm.diffusion.model import DiffusionLM
+    from cdlm.training.run import Plan
 
 EXAMPLES = """
 cdlm train --config configs/e2e.yaml --dry-run
@@ -91,6 +92,7 @@ def _run(settings: "RunConfig", console: Console, max_minutes: float | None, res
             preview=preview,
             report=watched.update,
             stop=signals.wanted,
+            planned=None if quiet else lambda plan: _show_corpus(plan, console),
         )
     last = watched.last
     ended = last is None or last.step >= last.steps
@@ -109,6 +111,13 @@ def _why(signal: Signals | None, late: bool) -> str:
     if signal is not None:
         return f"{signal.name}; the same command goes on"
     return "the time limit; the same command goes on" if late else "no better evaluation since train.patience"
+
+
+def _show_corpus(plan: "Plan", console: Console) -> None:
+    from cdlm.training.remarks import remarks
+
+    for remark in remarks(plan):
+        console.print(Text(f"corpus: {remark}", "dim"), soft_wrap=True)
 
 
 def sample(model: "DiffusionLM", tokenizer: "TextTokenizer", count: int) -> list[str]:

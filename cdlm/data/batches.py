@@ -42,20 +42,23 @@ class TokenBatches:
     def epoch(self, epoch: int) -> list[list[Key]]:
         """All batches of one pass over the corpus."""
         rng = np.random.default_rng((self.seed, epoch))
-        order = rng.permutation(len(self.lengths))
-        pool = max(1, int(_POOL_BATCHES * self.tokens_per_batch / self.lengths.mean()))
-        batches = [
-            [(epoch, int(i)) for i in chunk]
-            for start in range(0, len(order), pool)
-            for chunk in self._chunks(order[start : start + pool])
-        ]
-        return [batches[i] for i in rng.permutation(len(batches))]
+        return [[(epoch, int(i)) for i in batch] for batch in packed(self.lengths, self.tokens_per_batch, rng)]
 
-    def _chunks(self, pool: np.ndarray) -> Iterator[np.ndarray]:
-        pool = pool[np.argsort(self.lengths[pool], kind="stable")]
-        start = 0
-        for end in range(1, len(pool) + 1):
-            full = end == len(pool) or (end + 1 - start) * self.lengths[pool[end]] > self.tokens_per_batch
-            if full:
-                yield pool[start:end]
-                start = end
+
+def packed(lengths: np.ndarray, tokens_per_batch: int, rng: np.random.Generator) -> list[np.ndarray]:
+    """Every index once, shuffled, in batches of similar length; a text above the budget has a batch of its own."""
+    order = rng.permutation(len(lengths))
+    pool = max(1, int(_POOL_BATCHES * tokens_per_batch / lengths.mean()))
+    starts = range(0, len(order), pool)
+    batches = [b for at in starts for b in _chunks(lengths, order[at : at + pool], tokens_per_batch)]
+    return [batches[i] for i in rng.permutation(len(batches))]
+
+
+def _chunks(lengths: np.ndarray, pool: np.ndarray, tokens_per_batch: int) -> Iterator[np.ndarray]:
+    pool = pool[np.argsort(lengths[pool], kind="stable")]
+    start = 0
+    for end in range(1, len(pool) + 1):
+        full = end == len(pool) or (end + 1 - start) * lengths[pool[end]] > tokens_per_batch
+        if full:
+            yield pool[start:end]
+            start = end

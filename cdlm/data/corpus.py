@@ -1,28 +1,34 @@
-"""Corpora: lines of text from files or the Hub, read through ``datasets``."""
+"""Corpora that fit into memory: lines of text from files or the Hub, a validation split, and what was left out and why."""
 
-import csv
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
-from glob import glob
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass, field
 
 import numpy as np
 
-_LOADERS = {
-    ".txt": "text",
-    ".text": "text",
-    ".csv": "csv",
-    ".tsv": "csv",
-    ".jsonl": "json",
-    ".json": "json",
-    ".parquet": "parquet",
-}
+from cdlm.data.readers import CorpusError
+from cdlm.data.sources import find_source
+from cdlm.data.tables import read_columns
+
+__all__ = ["Corpus", "CorpusError", "Tally", "fingerprint", "load_corpus", "read_columns", "read_lines"]
 
 
-class CorpusError(ValueError):
-    """A corpus that cannot be read; the message names the file and the fix."""
+@dataclass(frozen=True)
+class Tally:
+    """What was found in a corpus on the way to its lines, so that nothing is left out unsaid.
+
+    Attributes:
+        rows: read for training. empty: of these, without a word and left out.
+        duplicates: of the others, equal to an earlier one; kept or left out as ``data.duplicates`` says.
+        shared: validation lines that stand in training too, word for word.
+        passed_over: files of a folder that are no corpus, by their ending.
+    """
+
+    rows: int = 0
+    empty: int = 0
+    duplicates: int = 0
+    shared: int = 0
+    passed_over: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -33,6 +39,7 @@ class Corpus:
     validation: tuple[str, ...]
     fingerprint: str
     dropped: int
+    tally: Tally = Tally()
 
 
 def load_corpus(
@@ -48,29 +55,43 @@ def load_corpus(
     Raises:
         CorpusError: nothing found, not text, no such column, or no line with a word in it.
     """
-    lines = read_lines(train, text_column)
-    kept = list(dict.fromkeys(lines)) if drop_duplicates else lines
-    dropped = len(lines) - len(kept)
+    lines, tally = _read(train, text_column)
+    distinct = list(dict.fromkeys(lines))
+    kept = distinct if drop_duplicates else lines
     held = read_lines(validation, text_column) if validation else []
     if not validation:
         kept, held = _hold_out(kept, seed)
-    return Corpus(tuple(kept), tuple(held), fingerprint(kept, held), dropped)
+    known = set(kept)
+    tally = Tally(
+        tally.rows,
+        tally.empty,
+        len(lines) - len(distinct),
+        sum(line in known for line in held),
+        tally.passed_over,
+    )
+    dropped = tally.duplicates if drop_duplicates else 0
+    return Corpus(tuple(kept), tuple(held), fingerprint(kept, held), dropped, tally)
 
 
 def read_lines(source: str, text_column: str = "text") -> list[str]:
-    """Non-empty lines of a file, a glob, a folder or a Hub dataset.
+    """Non-empty lines of a file, a glob, a folder or a Hub dataset; see :func:`cdlm.data.sources.find_source`.
 
     Raises:
         CorpusError: see :func:`load_corpus`.
     """
-    files = _files(source)
-    lines = (
-        [line for file in files for line in _read_file(file, text_column)] if files else _read_hub(source, text_column)
-    )
-    lines = [line.strip() for line in lines if line and line.strip()]
+    return _read(source, text_column)[0]
+
+
+def _read(name: str, text_column: str) -> tuple[list[str], Tally]:
+    source = find_source(name)
+    rows, lines = 0, []
+    for row in source.rows(text_column):
+        rows += 1
+        if line := row.strip():
+            lines.append(line)
     if not lines:
-        raise CorpusError(f"{source}: no line with a word in it")
-    return lines
+        raise CorpusError(f"{name}: no line with a word in it" + (f" among {rows:,} empty rows" if rows else ""))
+    return lines, Tally(rows, rows - len(lines), passed_over=source.passed_over)
 
 
 def fingerprint(*splits: Sequence[str]) -> str:
@@ -83,126 +104,13 @@ def fingerprint(*splits: Sequence[str]) -> str:
     return digest.hexdigest()
 
 
-def _files(source: str) -> list[Path]:
-    path = Path(source).expanduser()
-    if path.is_dir():
-        return sorted(p for p in path.rglob("*") if p.suffix.lower() in _LOADERS and p.is_file())
-    if path.is_file():
-        return [path]
-    return [Path(p) for p in sorted(glob(str(path), recursive=True)) if Path(p).is_file()]
-
-
-def read_columns(file: Path) -> dict[str, list[object]]:
-    """Every column of one csv, tsv, jsonl or parquet file; csv and tsv values are the strings that stand there.
-
-    Raises:
-        CorpusError: see :func:`load_corpus`; or the file has no columns, or two of one name.
-    """
-    import datasets  # noqa: PLC0415
-
-    loader = _loader(file)
-    if loader == "text":
-        raise CorpusError(f"{file} has no columns; give a csv, tsv, jsonl or parquet file")
-    # Left to infer, pandas reads 01 as 1, and 1 as 1.0 as soon as one row has nothing there.
-    features = (
-        datasets.Features({name: datasets.Value("string") for name in _header(file)}) if loader == "csv" else None
-    )
-    table = _load(loader, file, features)
-    return {name: _named(table.features[name], list(table[name])) for name in table.column_names}
-
-
-def _read_file(file: Path, text_column: str) -> list[str]:
-    loader = _loader(file)
-    if loader == "text":  # datasets would split on exotic line separators inside a line
-        return _decode(file).split("\n")
-    return _column(_load(loader, file), text_column, str(file))
-
-
-def _loader(file: Path) -> str:
-    if file.stat().st_size == 0:
-        raise CorpusError(f"{file} is empty")
-    with file.open("rb") as handle:
-        binary = b"\0" in handle.read(65536) and file.suffix.lower() != ".parquet"
-    if binary:
-        raise CorpusError(f"{file} is not text; give a text, csv, tsv, jsonl or parquet file")
-    loader = _LOADERS.get(file.suffix.lower())
-    if loader is None:
-        raise CorpusError(f"{file}: unknown ending {file.suffix!r}; known: {', '.join(_LOADERS)}")
-    return loader
-
-
-def _load(loader: str, file: Path, features: Any = None) -> Any:
-    import datasets  # noqa: PLC0415 - seconds to import, and only this module owns it
-
-    build = {"csv": datasets.Dataset.from_csv, "json": datasets.Dataset.from_json}
-    build["parquet"] = datasets.Dataset.from_parquet
-    options: dict[str, Any] = {"sep": "\t"} if file.suffix.lower() == ".tsv" else {}
-    if features is not None:
-        options |= {"features": features, "keep_default_na": False}
-    shown = not datasets.are_progress_bars_disabled()
-    datasets.disable_progress_bars()
-    try:
-        return build[loader](str(file), **options)
-    except (datasets.exceptions.DatasetGenerationError, ValueError, OSError) as error:
-        raise CorpusError(f"{file} cannot be read as {loader}: {error.__cause__ or error}") from None
-    finally:
-        if shown:
-            datasets.enable_progress_bars()
-
-
-def _header(file: Path) -> list[str]:
-    """The names on the first line of a csv or tsv file."""
-    mark = "\t" if file.suffix.lower() == ".tsv" else ","
-    rows = csv.reader(_decode(file).splitlines(keepends=True), delimiter=mark)
-    try:
-        names, first = next(rows, []), next(rows, [])
-    except csv.Error as error:
-        raise CorpusError(f"{file} cannot be read as csv: {error}; is a double quote left open?") from None
-    if len(set(names)) < len(names):
-        raise CorpusError(f"{file} names two columns alike on its first line: {', '.join(names)}")
-    if len(first) > len(names):  # pandas would take the first of them for row names
-        fix = f"put values that hold {mark!r} in double quotes"
-        raise CorpusError(f"{file} names {len(names)} columns, its next line holds {len(first)} values; {fix}")
-    return names
-
-
-def _named(feature: Any, values: list[object]) -> list[object]:
-    """Numbers that the file itself has names for (``ClassLabel``) become those names; -1 is its mark for none."""
-    names = getattr(feature, "names", None)
-    if names is None:
-        return values
-    return [names[v] if isinstance(v, int) and 0 <= v < len(names) else None for v in values]
-
-
-def _decode(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise CorpusError(f"{file} is not UTF-8 (byte {error.start}); convert it first") from None
-
-
-def _read_hub(source: str, text_column: str) -> list[str]:
-    if "/" not in source or source.startswith((".", "/", "~")) or source.endswith(tuple(_LOADERS)):
-        raise CorpusError(f"no corpus at {source}")
-    import datasets  # noqa: PLC0415
-
-    try:
-        table = datasets.load_dataset(source, split="train")
-    except (OSError, ValueError, datasets.exceptions.DatasetNotFoundError) as error:
-        raise CorpusError(f"{source} is neither a file nor a dataset that the Hub gives out: {error}") from None
-    return _column(table, text_column, source)
-
-
-def _column(table: object, text_column: str, source: str) -> list[str]:
-    names = list(getattr(table, "column_names", []))
-    if text_column not in names:
-        raise CorpusError(f"{source} has no column {text_column!r}; columns: {', '.join(names)}")
-    return ["" if value is None else str(value) for value in table[text_column]]  # type: ignore[index]
-
-
 def _hold_out(lines: list[str], seed: int) -> tuple[list[str], list[str]]:
-    held = min(2000, max(1, len(lines) // 20))
     if len(lines) < 2:
         raise CorpusError("a corpus needs at least two lines, one of them for validation")
-    chosen = set(np.random.default_rng(seed).permutation(len(lines))[:held].tolist())
+    chosen = held_rows(len(lines), np.random.default_rng(seed))
     return [x for i, x in enumerate(lines) if i not in chosen], [x for i, x in enumerate(lines) if i in chosen]
+
+
+def held_rows(count: int, rng: np.random.Generator, most: int = 2000) -> set[int]:
+    """Which of so many rows are held out: 1 in 20, at least one and at most so many."""
+    return set(rng.permutation(count)[: min(most, max(1, count // 20))].tolist())

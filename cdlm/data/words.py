@@ -47,7 +47,11 @@ ASKING = "[Hh]ow [Ww]hat [Ww]hen [Ww]here [Ww]ho [Ww]hy [Tt]here"
 PLURAL = "[Tt]hese [Tt]hey [Tt]hose [Yy]ou"
 
 OPENING = re.compile(r"[(\[{“‘«¿¡#「『（【《]")
-CLOSING = re.compile(r"[.,:;!?…)\]}”’»」』）】》]|\.\.+")
+CLOSING = re.compile(r"[.,:;!?…)\]}”’»」』）】》。、，！？；：،؛؟।॥]|\.\.+")
+UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")  # kana and Han, written without blanks
+MIDDLES = frozenset("。、，！？；：,.!?;:")
+JOINED = re.compile("[\u200d\ufe0e\ufe0f\u20e3\U0001f3fb-\U0001f3ff]")  # what alters or ties the emoji before it
+FLAG = re.compile("[\U0001f1e6-\U0001f1ff]")  # two letters of these are a flag
 CLIPPED = re.compile(r"(?i)n't|nt|not|na|ta|all|on|'?(?:s|re|ve|ll|d|m)")
 MONEY = re.compile(CURRENCY)
 LINKS = frozenset({"-", "/", "--"})
@@ -213,12 +217,29 @@ def _leans(words: Sequence[str]) -> list[bool]:
         before = bool(CLOSING.fullmatch(word) or CLIPPED.fullmatch(word)) or closes[at]
         money = bool(MONEY.fullmatch(left)) and word[0].isdigit()
         percent = word == "%" and left[-1].isdigit()
-        leans[at] = after or (not opens[at] and (before or money or percent or _links(left, word, right)))
+        tied = _is_emoji(words, at) or _runs_on(words, at)
+        leans[at] = after or tied or (not opens[at] and (before or money or percent or _links(left, word, right)))
         leans[at] |= at > 1 and leans[at - 1] and _links(words[at - 2], left, word)
     for at, word in enumerate(words):
         if not _parts_again((word,)):  # "cam's" of "cam's...eats" is one word in its place only
             leans[max(at, 1) : at + 3] = [True] * len(leans[max(at, 1) : at + 3])
     return leans
+
+
+def _is_emoji(words: Sequence[str], at: int) -> bool:
+    """Whether the word is a further part of the emoji before it, such as a skin tone or the second letter of a flag."""
+    if JOINED.fullmatch(words[at]) or words[at - 1] == "\u200d":
+        return True
+    start = at
+    while start and FLAG.fullmatch(words[start - 1]):
+        start -= 1
+    return bool(FLAG.fullmatch(words[at])) and (at - start) % 2 == 1
+
+
+def _runs_on(words: Sequence[str], at: int) -> bool:
+    """Whether a script without blanks goes on behind a comma or full stop."""
+    ended = at == 1 or bool(UNSPACED.fullmatch(words[at - 2][-1]))
+    return words[at - 1] in MIDDLES and ended and bool(UNSPACED.match(words[at]))
 
 
 def _links(left: str, word: str, right: str) -> bool:

@@ -17,8 +17,8 @@ from safetensors.torch import load_file
 from transformers import TrainerCallback, TrainingArguments
 
 from cdlm.config import ConfigError, RunConfig, dump_config, parse_config
-from cdlm.data.batches import TokenBatches
-from cdlm.data.corpus import Corpus, CorpusError, load_corpus
+from cdlm.data.corpus import Corpus, CorpusError
+from cdlm.data.stream import Stream, StreamedBatches
 from cdlm.data.tokenizer import TextTokenizer, build_tokenizer
 from cdlm.diffusion.configuration import DiffusionLMConfig
 from cdlm.diffusion.denoiser import backbone_config, load_backbone_weights
@@ -28,6 +28,7 @@ from cdlm.files import held, write_folder, write_json, write_text
 from cdlm.hub import WEIGHTS, fill_model_folder
 from cdlm.training.callbacks import Progress, StopWhen, Validate, Watch, time_limit
 from cdlm.training.checkpoint import complete_checkpoints, facts, has_optimizer, last_whole_checkpoint
+from cdlm.training.corpora import follow, read_corpus, token_batches
 from cdlm.training.distributed import Agree
 from cdlm.training.noising import ClockMixture, Noising, collate
 from cdlm.training.room import check_room, full_disk_explained
@@ -47,6 +48,8 @@ class Plan:
     texts: list[list[int]]
     held_out: list[list[int]]
     model_config: DiffusionLMConfig
+    stream: Stream | None = None
+    too_long: int = 0
 
     @property
     def unknown_rate(self) -> float:
@@ -56,8 +59,11 @@ class Plan:
 
     @property
     def epochs(self) -> float:
-        """Passes over the corpus in all steps."""
+        """Passes over the corpus in all steps; of a stream it is estimated from the share of its bytes that was sampled."""
         tokens = sum(min(len(t) + 2, self.config.model.max_length) for t in self.texts)
+        if self.stream is not None:
+            read = sum(len(line.encode()) + 1 for line in self.corpus.train)
+            tokens = round(tokens * max(1.0, self.stream.source.size / read))
         train = self.config.train
         return train.steps * train.tokens_per_batch * train.gradient_accumulation_steps / tokens
 
@@ -68,23 +74,35 @@ def plan_run(config: RunConfig) -> Plan:
     Raises:
         CorpusError, ConfigError, ValueError: bad input, before any work.
     """
-    data = config.data
-    corpus = load_corpus(
-        data.train,
-        data.validation,
-        text_column=data.text_column,
-        drop_duplicates=data.duplicates == "drop",
-        seed=config.train.seed,
-    )
-    tokenizer = _tokenizer(config, corpus)
+    corpus, stream = read_corpus(config)
+    return plan_corpus(config, corpus, stream)
+
+
+def plan_corpus(
+    config: RunConfig, corpus: Corpus, stream: Stream | None = None, *, tokenizer: TextTokenizer | None = None
+) -> Plan:
+    """Build or load the tokenizer of a corpus that was read, where none is given, and size the model.
+
+    Raises:
+        CorpusError, ConfigError, ValueError: see :func:`plan_run`.
+    """
+    tokenizer = tokenizer or _tokenizer(config, corpus)
     texts = [t for t in tokenizer.encode_batch(list(corpus.train)) if t]
     held_out = [t for t in tokenizer.encode_batch(list(corpus.validation)) if t]
     if not texts or not held_out:
-        raise CorpusError(f"{data.train}: no line holds a word")
+        raise CorpusError(f"{config.data.train}: no line holds a word")
+    fitting = [t for t in texts if len(t) + 2 <= config.model.max_length]
+    too_long = len(texts) - len(fitting)
+    if config.data.long_lines == "drop":
+        texts = fitting
+        if not texts:
+            raise CorpusError(
+                f"{config.data.train}: every line is longer than model.max_length={config.model.max_length}"
+            )
     model = _model_config(config, tokenizer, texts)
     backbone_config(model)  # refuses a wrong setting before anything is written
     _on_cpu(config.train.device)
-    return Plan(config, corpus, tokenizer, texts, held_out, model)
+    return Plan(config, corpus, tokenizer, texts, held_out, model, stream, too_long)
 
 
 def _tokenizer(config: RunConfig, corpus: Corpus) -> TextTokenizer:
@@ -125,6 +143,7 @@ def train(  # noqa: PLR0913 - what a run is told, and whom it tells
     preview: Callable[[DiffusionLM, TextTokenizer, int], list[str]] | None = None,
     report: Callable[[Progress], None] | None = None,
     stop: Callable[[], bool] | None = None,
+    planned: Callable[[Plan], None] | None = None,
 ) -> Path:
     """Run or resume a configuration; returns the folder of the best exported model.
 
@@ -137,6 +156,7 @@ def train(  # noqa: PLR0913 - what a run is told, and whom it tells
         preview: writes a few texts at each evaluation.
         report: is told after every step how far the run is (progress bars live in the CLI).
         stop: asked after every step; once true, the run ends with a checkpoint.
+        planned: is told what the run is, before it starts.
 
     Raises:
         ValueError: bad input, or ``config.output`` holds a run of another configuration or corpus.
@@ -151,6 +171,8 @@ def train(  # noqa: PLR0913 - what a run is told, and whom it tells
         plan = plan_run(config)
     with held(out) if arguments.should_save else nullcontext(), full_disk_explained(out):
         checkpoint = _from_main(_claim(plan, out, resume) if arguments.should_save else None)
+        if planned is not None:
+            planned(plan)
         trainer = build_trainer(plan, out, callbacks)
         if checkpoint is not None and (trainer.is_deepspeed_enabled or not has_optimizer(checkpoint)):
             raise ValueError(
@@ -165,6 +187,8 @@ def train(  # noqa: PLR0913 - what a run is told, and whom it tells
                 trainer.add_callback(wanted)
         if report is not None and arguments.should_save:
             trainer.add_callback(Watch(lambda: trainer.tokens_seen, report))
+        if isinstance(batches := trainer.batches, StreamedBatches):
+            follow(batches, trainer, out, checkpoint)
         trainer.add_callback(Agree(trainer.accelerator))
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     return out / "best"
@@ -228,15 +252,12 @@ def build_trainer(plan: Plan, out: Path, callbacks: Sequence[TrainerCallback] = 
     if not train.self_conditioning:  # never trained, yet samplers pass the previous estimate to every model
         torch.nn.init.zeros_(model.denoiser.previous.weight)
     noising = _noising(settings)
-    lengths = [min(len(t) + 2, settings.model.max_length) for t in plan.texts]
-    if settings.model.length_mode == "padded":
-        lengths = [settings.model.max_length] * len(lengths)
-    batches = TokenBatches(lengths, train.tokens_per_batch, train.steps * train.gradient_accumulation_steps, train.seed)
+    batches = token_batches(settings, plan.texts, plan.tokenizer, plan.stream)
     return DiffusionTrainer(
         model,
         _arguments(settings, out),
-        texts=plan.texts,
-        batches=batches,
+        texts=batches.texts if isinstance(batches, StreamedBatches) else plan.texts,  # type: ignore[arg-type]
+        batches=batches,  # type: ignore[arg-type]
         noising=noising,
         objective=OBJECTIVES[train.objective],
         ema_decay=train.ema_decay,
@@ -358,4 +379,4 @@ def _validate(
     )
 
 
-__all__ = ["Plan", "build_trainer", "plan_run", "train", "validation_batches"]
+__all__ = ["Plan", "build_trainer", "plan_corpus", "plan_run", "read_corpus", "train", "validation_batches"]

@@ -16,6 +16,7 @@ EXAMPLES = [
 TRAINING = [e for e in EXAMPLES if e.startswith("cdlm train ")]
 TEACHING = [e for e in EXAMPLES if e.startswith("cdlm train-controller ")]
 SERVING = [e for e in EXAMPLES if e.startswith("cdlm app")]
+PROPOSING = [e for e in EXAMPLES if e.startswith("cdlm init")]
 SUITE = [e for e in EXAMPLES if e.startswith("cdlm evaluate")]
 
 
@@ -27,7 +28,7 @@ def test_there_are_examples():
     assert all(e.startswith("cdlm ") for e in EXAMPLES)
 
 
-@pytest.mark.parametrize("example", sorted(set(EXAMPLES) - set(TRAINING) - set(TEACHING) - set(SUITE) - set(SERVING)))
+@pytest.mark.parametrize("example", sorted({*EXAMPLES} - {*TRAINING, *TEACHING, *SUITE, *SERVING, *PROPOSING}))
 def test_example_runs(run, e2e, example, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "texts.txt").write_text("Zizzi serves Indian food.\nA pub near the river.\n", encoding="utf-8")
@@ -93,3 +94,12 @@ def test_evaluation_example_reaches_the_suite(run, example, tmp_path, monkeypatc
     assert called["steps"] == ([8, 16, 32] if "--steps" in words else [])
     refused = run(*words, "--teacher", str(tmp_path), "--steps", "8,many", code=2)
     assert "not 'many'" in refused.output
+
+
+@pytest.mark.parametrize("example", PROPOSING)
+def test_proposing_example_runs(run, tiny_run, example, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my-corpus.txt").write_text("\n".join(tiny_run.lines), encoding="utf-8")
+    rows = [f'{n},"{line}"' for n, line in enumerate(tiny_run.lines)]
+    (tmp_path / "my-corpus.csv").write_text("\n".join(["id,review", *rows]), encoding="utf-8")
+    assert "next:   cdlm train --config" in run(*shlex.split(example)[1:], "--minutes", "0.1").stdout

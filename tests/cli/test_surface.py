@@ -26,6 +26,7 @@ SURFACE = {
     "generate": f"{WRITING} --candidates --length --select --show-steps",
     "infill": f"template {WRITING} --candidates --length --select --show-steps --top",
     "info": "model --json",
+    "init": "corpus --force --minutes --out --text-column --validation",
     "score": "texts --device --draws --dtype --file --json --model --per-token --seed",
     "train": "overrides --config --dry-run --max-minutes --no-resume --quiet",
     "train-controller": "--data --label-column --max-minutes --model --out --seed --steps --task --text-column",

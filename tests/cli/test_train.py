@@ -134,3 +134,21 @@ def test_divergence_is_one_line(run, config, monkeypatch):
 
 def test_a_missing_config_is_named(run):
     assert "no config at absent.yaml" in run("train", "--config", "absent.yaml", code=2).stderr
+
+
+def test_train_and_dry_run_say_what_becomes_of_every_row(run, config, tiny_run, tmp_path):
+    rows = [*tiny_run.lines[:40], tiny_run.lines[0], "", "a pub " * 40]
+    (tmp_path / "c.txt").write_text("\n".join(rows), encoding="utf-8")
+    (tmp_path / "v.txt").write_text(f"{tiny_run.lines[1]}\na pub\n", encoding="utf-8")
+    changes = [f"data.train={tmp_path / 'c.txt'}", f"data.validation={tmp_path / 'v.txt'}"]
+    shown = [
+        run("train", "--config", config, *changes, "train.steps=2", *more).stdout
+        for more in ([], ["--dry-run", "output=x"])
+    ]
+    for part in (
+        "1 empty rows left out",
+        "1 duplicates kept (data.duplicates: keep)",
+        "1 longer than model.max_length: 32, shown by another random window each time (data.long_lines: window)",
+        "1 of 2 validation lines stand in training too",
+    ):
+        assert [part in text for text in shown] == [True, True], part

@@ -185,3 +185,33 @@ def share(holds: Iterable[bool]) -> float:
 
 def bare(text: str) -> str:
     return re.sub(r"\s", "", text)
+
+
+UNENGLISH = [
+    "这家餐厅的食物很好。",
+    "我喜欢河边的酒吧，很便宜！今天去吗？",
+    "今日は天気がいい、公園へ行こう。",
+    "هذا المطعم رخيص جداً، والطعام لذيذ.",
+    "أين تقع المكتبة؟",
+    "यह रेस्तरां अच्छा है।",
+    "Это хороший ресторан, недорого!",
+    "이 식당은 정말 좋아요.",
+    "ร้านอาหารนี้ดีมาก",
+    "I love this 🍕 place 😍!",
+    "A 👩‍👩‍👧‍👦 in 🇩🇪 and 🇫🇷 with ❤️ and 👍🏽.",
+]
+
+
+@pytest.mark.parametrize("text", UNENGLISH)
+def test_text_of_other_scripts_comes_back_as_it_was_written(text: str) -> None:
+    assert join_words(split_words(text)) == text
+
+
+@given(
+    st.lists(
+        st.sampled_from("。 ， ! 好 很便宜 カ a 2 \u200d 👩 ❤ \ufe0f 🇩 🇪 👍 \U0001f3fd ، سلام".split()), max_size=8
+    )
+)
+def test_words_of_any_script_survive_being_joined(words: list[str]) -> None:
+    words = [part for word in words for part in split_words(word)]
+    assert split_words(join_words(words)) == words

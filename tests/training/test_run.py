@@ -1,6 +1,7 @@
 """Whole runs of a tiny model: they learn, end, go on and survive kills with the same weights."""
 
 import copy
+import gzip
 import json
 import math
 import os
@@ -20,6 +21,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from transformers import TrainerCallback
 
 from cdlm.config import ConfigError, RunConfig, parse_config
+from cdlm.data.stream import Stream
 from cdlm.hub import load_model
 from cdlm.pipeline import Pipeline
 from cdlm.training.checkpoint import complete_checkpoints
@@ -374,3 +376,86 @@ def test_run_with_byte_pairs_counts_pieces(settings: Settings, tmp_path: Path) -
     assert sum(plan.model_config.piece_counts) == words
     assert sum(n * k for n, k in enumerate(plan.model_config.piece_counts)) == sum(map(len, plan.texts))
     assert load_model(train(config)).config.piece_counts == plan.model_config.piece_counts
+
+
+def streamed(config: RunConfig, **data: Any) -> RunConfig:
+    data = {"streaming": True, "block_size": 50, **data}
+    return config.model_copy(update={"data": config.data.model_copy(update=data)})
+
+
+@pytest.fixture(scope="session")
+def streamed_reference(tmp_path_factory: pytest.TempPathFactory, settings: Settings) -> Path:
+    """A run on a stream that nothing interrupted: over several passes of three blocks."""
+    out = tmp_path_factory.mktemp("streamed") / "run"
+    train(streamed(settings(out)))
+    assert json.loads((out / "stream.json").read_text())[-1]["epoch"] >= 2
+    return out
+
+
+def test_run_on_a_stream_resumed_in_the_middle_of_a_block_ends_with_the_same_weights(
+    streamed_reference: Path, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = streamed(settings(tmp_path / "run"))
+    killed(config, tmp_path / "config.yaml", "step", "13")
+    (place,) = json.loads((tmp_path / "run" / "stream.json").read_text())
+    assert place["row"] > 0
+    assert 0 < place["batches"] < 8  # the last checkpoint stands in the middle of this block
+    entered = []
+    blocks = Stream.blocks
+    monkeypatch.setattr(Stream, "blocks", lambda stream, at: entered.append(at) or blocks(stream, at))
+    train(config)
+    assert [at.to_dict() for at in entered] == [place]
+    assert_same_weights(tmp_path / "run", streamed_reference)
+    assert history(tmp_path / "run") == history(streamed_reference)
+
+
+def test_run_on_a_stream_without_its_places_reads_again_and_ends_with_the_same_weights(
+    streamed_reference: Path, settings: Settings, tmp_path: Path
+) -> None:
+    config = streamed(settings(tmp_path / "run"))
+    train(config, max_minutes=0)
+    (tmp_path / "run" / "stream.json").unlink()
+    train(config)
+    assert_same_weights(tmp_path / "run", streamed_reference)
+
+
+def test_run_on_a_stream_refuses_other_data(streamed_reference: Path, settings: Settings, tmp_path: Path) -> None:
+    other = tmp_path / "other.txt"
+    other.write_text("the cat sees a dog\n" * 40, encoding="utf-8")
+    with pytest.raises(ValueError, match="trained on other data"):
+        train(streamed(settings(streamed_reference), train=str(other)))
+
+
+def test_run_leaves_out_long_lines_on_request_and_counts_them(settings: Settings, tmp_path: Path) -> None:
+    config = settings(tmp_path / "run", model={"max_length": 8})
+    kept = plan_run(config)
+    longer = [text for text in kept.texts if len(text) + 2 > 8]
+    assert kept.too_long == len(longer) > 10
+    dropped = plan_run(config.model_copy(update={"data": config.data.model_copy(update={"long_lines": "drop"})}))
+    assert dropped.too_long == kept.too_long
+    assert [text for text in kept.texts if text not in longer] == dropped.texts
+
+
+@pytest.mark.parametrize(
+    "sentences",
+    [
+        ["这家餐厅的食物很好。", "河边的酒吧很便宜！", "今天去公园吗？"],
+        ["هذا المطعم رخيص، والطعام لذيذ.", "أين تقع المكتبة؟"],
+        ["I love 🍕 and 👩‍👧 in 🇩🇪!", "Zoë ❤️ the café."],
+    ],
+    ids=["Chinese", "Arabic", "emoji"],
+)
+@pytest.mark.parametrize("kind", ["word", "bpe"])
+def test_run_on_text_of_any_script_writes_that_script(
+    sentences: list[str], kind: str, settings: Settings, tmp_path: Path
+) -> None:
+    file = tmp_path / "corpus.csv.gz"
+    file.write_bytes(gzip.compress(("text\n" + "".join(f'"{line}"\n' for line in sentences * 20)).encode()))
+    config = settings(tmp_path / "run", steps=3, eval_every=3, save_every=3)
+    data = {"train": str(file), "tokenizer": kind, "vocab_size": 200 if kind == "bpe" else None}
+    best = train(config.model_copy(update={"data": config.data.model_copy(update=data)}))
+    pipe = Pipeline.from_pretrained(best)
+    assert [pipe.tokenizer.decode(ids) for ids in pipe.tokenizer.encode_batch(sentences)] == sentences
+    texts = pipe.generate(3, num_inference_steps=4).texts
+    assert all(texts)
+    assert set("".join(texts)) <= {*"".join(sentences), " "}

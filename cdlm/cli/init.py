@@ -1,0 +1,169 @@
+"""``cdlm init``."""
+
+import re
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+import yaml
+from rich.console import Console
+from rich.text import Text
+
+from cdlm.cli.screen import plain_table, screen, short_number, short_time, sparkline, waiting
+
+if TYPE_CHECKING:
+    from cdlm.data.inspection import Inspection
+    from cdlm.training.sizing import Proposal
+
+EXAMPLES = """
+cdlm init my-corpus.txt
+cdlm init my-corpus.csv --text-column review --minutes 60 --out reviews.yaml
+"""
+Corpus = Annotated[
+    str,
+    typer.Argument(
+        help="Text, csv, tsv, jsonl or parquet file (plain, .gz, .zst), folder, glob, or hub:owner/name.",
+        show_default=False,
+    ),
+]
+Validation = Annotated[
+    str | None, typer.Option("--validation", help="Corpus to validate on; without it lines are held out by seed.")
+]
+TextColumn = Annotated[str, typer.Option("--text-column", help="Column of a table that holds the texts.")]
+Minutes = Annotated[float, typer.Option("--minutes", min=0.1, help="How long training may take on this machine.")]
+Out = Annotated[
+    Path | None,
+    typer.Option("--out", help="The configuration to write; CORPUS.yaml here if absent.", show_default=False),
+]
+Force = Annotated[bool, typer.Option("--force", help="Replace the configuration if it is there.")]
+
+
+def init(
+    corpus: Corpus,
+    validation: Validation = None,
+    text_column: TextColumn = "text",
+    minutes: Minutes = 30,
+    out: Out = None,
+    force: Force = False,
+) -> None:
+    """Look at a corpus and write a configuration for it, this machine and your time.
+
+    Says what the corpus holds and what looks wrong in it. The file is commented, and cdlm train runs it as it is.
+    """
+    name = short_name(corpus)
+    path = out or Path(f"{name}.yaml")
+    if path.exists() and not force:
+        raise FileExistsError(f"{path} is there already; choose another --out, or replace it with --force")
+    console = screen()
+    with waiting("reading the corpus"):
+        from cdlm.data.inspection import inspect_corpus
+
+        found = inspect_corpus(corpus, text_column)
+    show_corpus(console, found)
+    with waiting("measuring this machine"):
+        from cdlm.data.sources import find_source
+        from cdlm.files import write_text
+        from cdlm.training.sizing import propose
+
+        if validation is not None:
+            find_source(validation)
+        chosen = propose(found, minutes, output=f"runs/{name}", validation=validation, text_column=text_column)
+    command = ["cdlm", "init", corpus, *(["--minutes", f"{minutes:g}"] if minutes != 30 else [])]
+    write_text(path, render(chosen, shlex.join(command)))
+    show_proposal(console, chosen, minutes)
+    console.print(Text(f"config: {path}"), soft_wrap=True)
+    console.print(Text(f"next:   {shlex.join(['cdlm', 'train', '--config', str(path)])}", "dim"), soft_wrap=True)
+
+
+def short_name(corpus: str) -> str:
+    """A name for files about the corpus: its own, without folder, endings and whatever a shell would read."""
+    last = re.split(r"[/\\:]", corpus.rstrip("/"))[-1].partition("@")[0].lstrip(".").partition(".")[0]
+    return re.sub(r"[^\w-]+", "-", last).strip("-") or "corpus"
+
+
+def show_corpus(console: Console, found: "Inspection") -> None:
+    """What the corpus holds, and the rows that look wrong."""
+    table = plain_table("in the corpus", "")
+    for name, value in [*_counts(found), *_text(found)]:
+        table.add_row(name, value)
+    for odd in found.suspicions:
+        table.add_row(
+            Text(f"? {odd.kind}", "yellow"), Text(f"{odd.count:,} rows, the first is row {odd.row:,}: {odd.example}")
+        )
+    if not found.suspicions:
+        table.add_row("suspicious rows", "none")
+    console.print(table)
+    console.print()
+
+
+def _counts(found: "Inspection") -> list[tuple[str, str]]:
+    passed = ", ".join(f"{count} {ending}" for ending, count in found.passed_over.items())
+    files = f"{found.files:,}, {short_number(found.size)} bytes" + (f"; not a corpus: {passed}" if passed else "")
+    rows = f"{found.rows:,}" + ("" if found.complete else f" read of about {found.rows_in_all:,}")
+    share = found.duplicates / len(found.lines)
+    return [
+        ("files", files),
+        ("rows", rows),
+        ("empty rows", f"{found.empty:,}" + (", left out" if found.empty else "")),
+        ("duplicates", f"{found.duplicates:,} ({share:.1%})"),
+    ]
+
+
+def _text(found: "Inspection") -> list[tuple[str, str]]:
+    import numpy as np
+
+    spread = f"half ≤ {found.quantile(0.5)}, 99% ≤ {found.quantile(0.99)}, longest {found.lengths.max():,}"
+    curve = sparkline(np.bincount(np.minimum(found.lengths, found.quantile(0.99))).tolist(), 40)
+    often = sum(count >= 11 for count in found.words.values())
+    words = f"{len(found.words):,} different words of {found.words.total():,}; {often:,} occur 11 times or more "
+    apart = "" if found.spaced else "; words do not stand apart"
+    scripts = ", ".join(f"{name} {share:.1%}" for name, share in list(found.scripts.items())[:4])
+    return [
+        ("words a row", f"{spread}  {curve}"),
+        ("vocabulary", words + f"and are {found.covered(11):.1%} of the text"),
+        ("scripts", (scripts or "no letters") + apart),
+    ]
+
+
+def show_proposal(console: Console, chosen: "Proposal", minutes: float) -> None:
+    """What is proposed, in the words of the file's comments."""
+    data, train, model = chosen.config.data, chosen.config.train, chosen.config.model
+    layers = f"{model.backbone['num_hidden_layers']} layers of {model.backbone['hidden_size']}"
+    steps = f"{train.steps:,} of {train.tokens_per_batch:,} tokens: {chosen.epochs:.1f} passes over the corpus"
+    took = f"about {short_time(60 * chosen.minutes)} of {short_time(60 * minutes)} on {chosen.device}"
+    table = plain_table("proposed", "")
+    table.add_row("tokenizer", f"{data.tokenizer}: {chosen.reasons['data.tokenizer']}")
+    table.add_row("longest text", f"{model.max_length} {chosen.reasons['model.max_length']}")
+    table.add_row("model", f"{short_number(chosen.parameters)} parameters, {layers}")
+    table.add_row("steps", steps)
+    table.add_row("time", took)
+    if train.steps < 1000:
+        table.add_row(Text("?", "yellow"), f"{train.steps:,} steps are few; texts will be loose. Give more --minutes")
+    console.print(table)
+
+
+def render(proposal: "Proposal", command: str) -> str:
+    """The configuration as YAML that ``cdlm train`` runs as it is: what differs from the defaults, with the reasons."""
+    lines = [f"# Proposed by: {command}", "# Every key, with its default and meaning, stands in cdlm/config.py."]
+    chosen = proposal.config.model_dump(mode="json", exclude_unset=True)
+    for section, value in chosen.items():
+        if not isinstance(value, dict):
+            lines.append(f"{section}: {_scalar(value)}")
+            continue
+        lines.append(f"{section}:")
+        for key, inner in value.items():
+            if isinstance(inner, dict):
+                lines += [_noted(f"  {key}:", proposal.reasons.get(f"{section}.{key}"))]
+                lines += [f"    {name}: {_scalar(setting)}" for name, setting in inner.items()]
+            else:
+                lines.append(_noted(f"  {key}: {_scalar(inner)}", proposal.reasons.get(f"{section}.{key}")))
+    return "\n".join(lines) + "\n"
+
+
+def _noted(line: str, reason: str | None) -> str:
+    return f"{line}  # {reason}" if reason else line
+
+
+def _scalar(value: object) -> str:
+    return yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=10**9).removesuffix("...\n").strip()

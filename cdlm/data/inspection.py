@@ -1,0 +1,151 @@
+"""What stands in a corpus: how much, how long, which words and scripts, and which rows look wrong."""
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from itertools import islice
+
+import numpy as np
+
+from cdlm.data.readers import CorpusError
+from cdlm.data.sources import find_source
+from cdlm.data.words import split_words
+
+ROWS = 50_000
+_LONG_FOR_ITS_CORPUS = 20
+_MARKUP = re.compile(r"</?[a-zA-Z][^<>]*>|&(?:[a-z]{2,8}|#\d{1,6});")
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+_GARBLED = re.compile("\ufffd|[ÃÂ][\x80-\xbf]|â€|Ã[ ©¨¶¼¤]")
+_ADDRESS = re.compile(r"https?://\S|www\.\S")
+_KINDS = (("HTML or entities", _MARKUP), ("control characters", _CONTROL), ("garbled characters", _GARBLED))
+
+
+@dataclass(frozen=True)
+class Suspicion:
+    """A kind of rows that may not belong into a corpus: how many, and the first, counted from 1."""
+
+    kind: str
+    count: int
+    row: int
+    example: str
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What the first rows of a corpus hold; of all of it where ``complete``.
+
+    Attributes:
+        source, files, size: its name, how many files, their bytes. passed_over: other files, by ending.
+        rows, empty, duplicates: rows read, of these without a word, and of the others equal to an earlier one.
+        lines: the others, duplicates included. lengths: words of each. words: every word and how often it occurs.
+        scripts: shares of the letters by script, the largest first. suspicions: kinds of rows that look wrong.
+    """
+
+    source: str
+    files: int
+    size: int
+    complete: bool
+    rows: int
+    empty: int
+    duplicates: int
+    lines: tuple[str, ...] = field(repr=False)
+    lengths: np.ndarray = field(repr=False)
+    words: Counter[str] = field(repr=False)
+    scripts: dict[str, float]
+    suspicions: tuple[Suspicion, ...]
+    passed_over: dict[str, int]
+
+    @property
+    def rows_in_all(self) -> int:
+        """Rows of the whole corpus, estimated from its bytes where only its beginning was read."""
+        read = sum(len(line.encode()) + 1 for line in self.lines)
+        return self.rows if self.complete else round(self.rows * max(1.0, self.size / read))
+
+    @property
+    def spaced(self) -> bool:
+        """Whether words stand apart: not so in Chinese, Japanese or Thai."""
+        return sum(self.scripts.get(name, 0) for name in ("Han", "Hiragana", "Katakana", "Thai", "Lao", "Khmer")) < 0.2
+
+    def quantile(self, share: float) -> int:
+        """So many words or fewer have this share of the lines."""
+        return int(np.quantile(self.lengths, share, method="higher"))
+
+    def covered(self, min_count: int) -> float:
+        """Share of the running words that occur at least so often."""
+        kept = sum(count for count in self.words.values() if count >= min_count)
+        return kept / max(1, self.words.total())
+
+
+def inspect_corpus(name: str, text_column: str = "text", rows: int = ROWS) -> Inspection:
+    """Read the first rows of a corpus, equally many of each file, and count what they hold.
+
+    Raises:
+        CorpusError: nothing found, not text, no such column, or no line with a word in it.
+    """
+    source = find_source(name)
+    each = -(-rows // len(source.parts))
+    heads = [list(islice(part.rows(text_column), each + 1)) for part in source.parts]
+    texts = [text for head in heads for text in head[:each]]
+    lines = [line for text in texts if (line := text.strip())]
+    if not lines:
+        raise CorpusError(f"{name}: no line with a word in it")
+    words = [split_words(line) for line in lines]
+    lengths = np.array([len(found) for found in words])
+    return Inspection(
+        name,
+        len(source.parts),
+        source.size,
+        all(len(head) <= each for head in heads),
+        len(texts),
+        len(texts) - len(lines),
+        len(lines) - len(set(lines)),
+        tuple(lines),
+        lengths,
+        Counter(word for found in words for word in found),
+        scripts(lines),
+        tuple(_suspicions(texts, float(np.median(lengths)))),
+        source.passed_over,
+    )
+
+
+def scripts(lines: Sequence[str]) -> dict[str, float]:
+    """Shares of the letters, and of the emoji, by script as Unicode names them, the largest first."""
+    letters: Counter[str] = Counter()
+    for line in lines:
+        letters.update(line)
+    found: Counter[str] = Counter()
+    for letter, count in letters.items():
+        if name := _script(letter):
+            found[name] += count
+    return {name: count / found.total() for name, count in found.most_common()}
+
+
+@cache
+def _script(letter: str) -> str | None:
+    category = unicodedata.category(letter)
+    if category == "So" and ord(letter) > 0x2190:
+        return "emoji"
+    if not category.startswith("L"):
+        return None
+    name = unicodedata.name(letter, "").split(" ")[0]
+    return "Han" if name == "CJK" else name.capitalize() or None
+
+
+def _suspicions(texts: Sequence[str], median: float) -> Iterator[Suspicion]:
+    """Kinds of rows that look wrong. A word counts as five letters, so that scripts without blanks are measured too."""
+    longest = max(400.0, 5 * _LONG_FOR_ITS_CORPUS * median)
+    kinds = {name: [i for i, text in enumerate(texts) if shape.search(text)] for name, shape in _KINDS}
+    kinds["web addresses"] = [i for i, text in enumerate(texts) if _ADDRESS.search(text)]
+    kinds["no letter in it"] = [i for i, text in enumerate(texts) if text.strip() and not any(map(str.isalpha, text))]
+    kinds["far longer than the rest"] = [i for i, text in enumerate(texts) if len(text) > longest]
+    for kind, rows in kinds.items():
+        if rows:
+            yield Suspicion(kind, len(rows), rows[0] + 1, _shown(texts[rows[0]]))
+
+
+def _shown(text: str, most: int = 60) -> str:
+    text = " ".join(_CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text[: 2 * most]).split())
+    return text if len(text) <= most else text[: most - 1] + "…"

@@ -1,0 +1,147 @@
+"""Tables read through ``datasets``: every column of one file, and the text of data sets on the Hugging Face Hub."""
+
+import csv
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cdlm.data.readers import PACKED, CorpusError, as_text, check_text, kind_of, missing_column
+
+HUB = "hub:"
+_AT_ONCE = 1000
+
+
+def read_columns(file: Path) -> dict[str, list[object]]:
+    """Every column of one csv, tsv, jsonl or parquet file; csv and tsv values are the strings that stand there.
+
+    Raises:
+        CorpusError: see :func:`cdlm.data.readers.read_rows`; or the file has no columns, or two of one name.
+    """
+    import datasets  # noqa: PLC0415
+
+    loader = _loader(file)
+    if loader == "text":
+        raise CorpusError(f"{file} has no columns; give a csv, tsv, jsonl or parquet file")
+    # Left to infer, pandas reads 01 as 1, and 1 as 1.0 as soon as one row has nothing there.
+    features = (
+        datasets.Features({name: datasets.Value("string") for name in _header(file)}) if loader == "csv" else None
+    )
+    table = _load(loader, file, features)
+    return {name: _named(table.features[name], list(table[name])) for name in table.column_names}
+
+
+def _loader(file: Path) -> str:
+    kind = kind_of(file)
+    if file.suffix.lower() in PACKED:
+        raise CorpusError(f"{file} is packed; unpack it first, a table of labels is read whole")
+    check_text(file, kind)
+    return kind
+
+
+def _load(loader: str, file: Path, features: Any = None) -> Any:
+    import datasets  # noqa: PLC0415
+
+    build = {"csv": datasets.Dataset.from_csv, "json": datasets.Dataset.from_json}
+    build["parquet"] = datasets.Dataset.from_parquet
+    options: dict[str, Any] = {"sep": "\t"} if file.suffix.lower() == ".tsv" else {}
+    if features is not None:
+        options |= {"features": features, "keep_default_na": False}
+    shown = not datasets.are_progress_bars_disabled()
+    datasets.disable_progress_bars()
+    try:
+        return build[loader](str(file), **options)
+    except (datasets.exceptions.DatasetGenerationError, ValueError, OSError) as error:
+        raise CorpusError(f"{file} cannot be read as {loader}: {error.__cause__ or error}") from None
+    finally:
+        if shown:
+            datasets.enable_progress_bars()
+
+
+def _header(file: Path) -> list[str]:
+    """The names on the first line of a csv or tsv file."""
+    mark = "\t" if file.suffix.lower() == ".tsv" else ","
+    rows = csv.reader(_decode(file).splitlines(keepends=True), delimiter=mark)
+    try:
+        names, first = next(rows, []), next(rows, [])
+    except csv.Error as error:
+        raise CorpusError(f"{file} cannot be read as csv: {error}; is a double quote left open?") from None
+    if len(set(names)) < len(names):
+        raise CorpusError(f"{file} names two columns alike on its first line: {', '.join(names)}")
+    if len(first) > len(names):  # pandas would take the first of them for row names
+        fix = f"put values that hold {mark!r} in double quotes"
+        raise CorpusError(f"{file} names {len(names)} columns, its next line holds {len(first)} values; {fix}")
+    return names
+
+
+def _named(feature: Any, values: list[object]) -> list[object]:
+    """Numbers that the file itself has names for (``ClassLabel``) become those names; -1 is its mark for none."""
+    names = getattr(feature, "names", None)
+    if names is None:
+        return values
+    return [names[v] if isinstance(v, int) and 0 <= v < len(names) else None for v in values]
+
+
+def _decode(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise CorpusError(f"{file} is not UTF-8 (byte {error.start}); convert it first") from None
+
+
+@dataclass(frozen=True)
+class HubTable:
+    """One split of a data set on the Hub, kept in the local cache and read from there, so memory does not grow with it."""
+
+    name: str
+    table: Any
+
+    @classmethod
+    def load(cls, name: str) -> "HubTable":
+        """``hub:owner/name``, ``hub:owner/name:config`` and ``…@split`` (``train`` unless told).
+
+        Raises:
+            CorpusError: no such data set, or it is neither in the cache nor to be had without a network.
+        """
+        import datasets  # noqa: PLC0415 - seconds to import, and only this module owns it
+
+        whole, _, split = name.removeprefix(HUB).partition("@")
+        path, _, config = whole.partition(":")
+        if path.count("/") != 1:
+            raise CorpusError(
+                f"{name}: a data set of the Hub is named hub:owner/name, and {HUB}owner/name:config@split"
+            )
+        try:
+            return cls(name, datasets.load_dataset(path, config or None, split=split or "train"))
+        except (OSError, ValueError, datasets.exceptions.DatasetNotFoundError) as error:
+            raise CorpusError(_not_there(name, error)) from None
+
+    @property
+    def size(self) -> int:
+        """Bytes in the cache."""
+        return int(self.table.data.nbytes)
+
+    def rows(self, text_column: str, start: int = 0) -> Iterator[str]:
+        """The text of every row from ``start`` on, empty where there is none.
+
+        Raises:
+            CorpusError: no such column, or it does not hold texts.
+        """
+        if text_column not in self.table.column_names:
+            raise missing_column(self.name, text_column, self.table.column_names)
+        texts = self.table.select_columns([text_column])
+        for at in range(start, len(texts), _AT_ONCE):
+            yield from (as_text(self.name, text_column, value) for value in texts[at : at + _AT_ONCE][text_column])
+
+    def stamp(self) -> str:
+        """Of the split's length and its first and last rows."""
+        ends = [self.table[i] for i in (0, len(self.table) - 1)] if len(self.table) else []
+        return hashlib.sha256(repr((len(self.table), ends)).encode()).hexdigest()
+
+
+def _not_there(name: str, error: Exception) -> str:
+    why = str(error).splitlines()[0] if str(error) else type(error).__name__
+    message = f"{name} is neither a file nor a dataset that the Hub gives out: {why}"
+    offline = "offline" in why.lower() or isinstance(error, ConnectionError)
+    return message + ("; go online once (it stays in the cache), or give the path of a file" if offline else "")

@@ -1,0 +1,19 @@
+"""What becomes of every row of a corpus, in sentences for whoever trains on it."""
+
+from cdlm.training.run import Plan
+
+
+def remarks(plan: Plan) -> list[str]:
+    """What was left out of the corpus, what was kept although it may do harm, and the rule that says so."""
+    tally, data, longest = plan.corpus.tally, plan.config.data, plan.config.model.max_length
+    dropped = "left out" if data.duplicates == "drop" else "kept"
+    shown = "left out" if data.long_lines == "drop" else "shown by another random window each time"
+    rules = {
+        "empty rows left out": tally.empty,
+        f"duplicates {dropped} (data.duplicates: {data.duplicates})": tally.duplicates,
+        f"longer than model.max_length: {longest}, {shown} (data.long_lines: {data.long_lines})": plan.too_long,
+        f"of {len(plan.corpus.validation):,} validation lines stand in training too, which flatters": tally.shared,
+        f"other files in the folder ({', '.join(tally.passed_over)}) passed over": sum(tally.passed_over.values()),
+    }
+    where = "" if plan.stream is None else f", of the first {tally.rows:,} rows"
+    return [f"{count:,} {rule}{where}" for rule, count in rules.items() if count]

@@ -1,0 +1,251 @@
+"""A configuration for a corpus, a machine and an amount of time: what is measured, what is chosen, and why."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import psutil
+import torch
+
+from cdlm.config import DataConfig, RunConfig, parse_config
+from cdlm.data.corpus import Corpus
+from cdlm.data.inspection import Inspection
+from cdlm.diffusion.model import DiffusionLM
+from cdlm.training.callbacks import Progress, Watch
+from cdlm.training.run import Plan, build_trainer, plan_corpus
+
+WARM_UP, MEASURED = 2, 5
+STEPS_WANTED, MOST_EPOCHS, FEWEST_STEPS = 3000, 60, 20
+FOR_STEPS = 0.85
+"""Share of the time that goes into steps; the rest is for reading, evaluations and checkpoints."""
+_MEASURED_LINES = 4000
+
+
+@dataclass(frozen=True)
+class Size:
+    """One rung of the ladder of models: the encoder, the width of the embeddings and a learning rate that suits them."""
+
+    hidden_size: int
+    num_hidden_layers: int
+    num_attention_heads: int
+    intermediate_size: int
+    embedding_dim: int
+    learning_rate: float
+
+    @property
+    def backbone(self) -> dict[str, Any]:
+        shape = {"hidden_size": self.hidden_size, "intermediate_size": self.intermediate_size}
+        layers = {"num_hidden_layers": self.num_hidden_layers, "num_attention_heads": self.num_attention_heads}
+        return {"model_type": "modernbert", **shape, **layers}
+
+    @property
+    def weights(self) -> int:
+        """About how many the encoder has."""
+        each = 4 * self.hidden_size**2 + 3 * self.hidden_size * self.intermediate_size
+        return self.num_hidden_layers * each
+
+
+LADDER = (
+    Size(64, 2, 2, 128, 16, 5e-3),
+    Size(128, 4, 4, 320, 32, 2.5e-3),
+    Size(224, 6, 7, 576, 32, 1.5e-3),
+    Size(384, 8, 8, 1024, 64, 8e-4),
+    Size(512, 12, 8, 1408, 64, 5e-4),
+    Size(768, 12, 12, 2048, 128, 3e-4),
+)
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A configuration, what it rests on, and per key the reason, which becomes a comment of its file."""
+
+    config: RunConfig
+    reasons: dict[str, str]
+    parameters: int
+    seconds_per_step: float
+    device: str
+    epochs: float
+
+    @property
+    def minutes(self) -> float:
+        """About how long the run takes."""
+        return self.config.train.steps * self.seconds_per_step / 60 / FOR_STEPS
+
+
+def measure(plan: Plan) -> tuple[int, float, str]:
+    """Parameters, seconds of one step and the device, from a throw-away model trained for a few steps."""
+    never = {"save_every": 10**9, "log_every": 10**9, "steps": WARM_UP + MEASURED}
+    train = plan.config.train.model_copy(update=never)
+    short = replace(plan, config=plan.config.model_copy(update={"train": train}), stream=None)
+    times: list[float] = []
+
+    def tick(progress: Progress) -> None:
+        times.append(perf_counter())
+
+    with TemporaryDirectory() as folder:
+        trainer = build_trainer(short, Path(folder), [Watch(lambda: 0, tick)])
+        trainer.train()
+        where = trainer.args.device
+    gaps = [b - a for a, b in pairwise(times)][WARM_UP:]
+    return DiffusionLM(plan.model_config).num_parameters(), median(gaps), str(where)
+
+
+def propose(
+    found: Inspection,
+    minutes: float,
+    *,
+    output: str,
+    validation: str | None = None,
+    text_column: str = "text",
+    measuring: Callable[[str], None] | None = None,
+) -> Proposal:
+    """The largest model of the ladder that this machine trains long enough in so many minutes, and that the text can feed.
+
+    Args:
+        found: the corpus. minutes: the whole run may take.
+        output, validation, text_column: as in the configuration.
+        measuring: is told what is measured next, which takes seconds.
+    """
+    reasons: dict[str, str] = {}
+    raw: dict[str, Any] = {"data": _data(found, validation, text_column, reasons), "output": output}
+    plan = _plan(raw, found)
+    tokens = round(found.rows_in_all * float(np.mean([len(t) + 2 for t in plan.texts])))
+    raw["model"] = {"max_length": _max_length(plan, reasons), "output_prior": False}
+    reasons["model.output_prior"] = "off: it makes texts worse (see CONTRIBUTING.md)"
+    raw["train"] = {"tokens_per_batch": _tokens_per_batch(tokens, _on_gpu())}
+    reasons["train.tokens_per_batch"] = "smaller batches for a small corpus, larger ones on a GPU"
+    size, (parameters, seconds, where) = _climb(raw, plan, tokens, minutes, measuring)
+    raw["model"] |= {"embedding_dim": size.embedding_dim, "backbone": size.backbone}
+    reasons["model.backbone"] = f"the largest that learns enough from {tokens:,} tokens in {minutes:g} min here"
+    steps = _steps(seconds, minutes, _useful_steps(tokens, raw))
+    raw["train"] |= _pace(steps, size, reasons)
+    reasons["train.steps"] = f"{seconds:.2f} s each on {where}, at most {MOST_EPOCHS} passes; more time: more steps"
+    epochs = steps * raw["train"]["tokens_per_batch"] / tokens
+    return Proposal(parse_config(raw), reasons, parameters, seconds, where, epochs)
+
+
+def _data(found: Inspection, validation: str | None, text_column: str, reasons: dict[str, str]) -> dict[str, Any]:
+    data: dict[str, Any] = {"train": found.source}
+    if validation:
+        data["validation"] = validation
+    else:
+        reasons["data.train"] = "1 line in 20 (at most 2,000) is held out by seed for validation"
+    if text_column != "text":
+        data["text_column"] = text_column
+    data |= _vocabulary(found, reasons)
+    if 10 * found.size > psutil.virtual_memory().available:
+        reasons["data.streaming"] = "larger than memory: read anew in every pass"
+        return data | {"streaming": True}
+    if found.duplicates > 0.1 * len(found.lines):
+        reasons["data.duplicates"] = f"{found.duplicates / len(found.lines):.0%} of the lines stand there before"
+        data["duplicates"] = "drop"
+    return data
+
+
+def _vocabulary(found: Inspection, reasons: dict[str, str]) -> dict[str, Any]:
+    """Whole words where few of them say nearly everything, byte pairs otherwise."""
+    fitting = [n for n in (11, 5, 3, 2) if found.covered(n) >= 0.98]
+    entries = sum(count >= fitting[0] for count in found.words.values()) if fitting else 0
+    if found.spaced and fitting and entries <= 30_000:
+        reasons["data.tokenizer"] = f"{entries:,} words are {found.covered(fitting[0]):.1%} of the text"
+        reasons["data.min_count"] = "rarer words are unknown to the model"
+        return {"tokenizer": "word", "min_count": fitting[0]}
+    letters = {letter for word in found.words for letter in word}
+    size = max(2 * len(letters), min(16_000, 1000 * round(found.words.total() ** 0.5 / 200)), 1000)
+    why = "too many rare words for whole ones" if found.spaced else "words do not stand apart in this script"
+    reasons["data.tokenizer"] = f"pieces of words: {why}"
+    return {"tokenizer": "bpe", "vocab_size": -(-size // 500) * 500}
+
+
+def _plan(raw: dict[str, Any], found: Inspection) -> Plan:
+    """A plan on the lines that were inspected."""
+    held = max(1, len(found.lines) // 20)
+    lines = found.lines if len(found.lines) > 1 else found.lines * 2
+    config = parse_config(raw)
+    memory = config.model_copy(update={"data": config.data.model_copy(update={"streaming": False})})
+    return plan_corpus(memory, Corpus(lines[held:], lines[:held], "", 0))
+
+
+def _max_length(plan: Plan, reasons: dict[str, str]) -> int:
+    lengths = np.array([len(text) + 2 for text in plan.texts])
+    most = 512 if _on_gpu() else 256
+    wanted = int(np.clip(-(-int(np.quantile(lengths, 0.99)) // 8) * 8, 16, most))
+    longer = float((lengths > wanted).mean())
+    reasons["model.max_length"] = (
+        f"tokens of a text, its two ends included; {longer:.1%} are longer, see data.long_lines"
+    )
+    return wanted
+
+
+def _tokens_per_batch(tokens: int, gpu: bool) -> int:
+    """At least about twenty batches a pass."""
+    size = 16_384 if gpu else 2048
+    while size > 256 and 20 * size > tokens:
+        size //= 2
+    return size
+
+
+def _climb(
+    raw: dict[str, Any], plan: Plan, tokens: int, minutes: float, measuring: Callable[[str], None] | None
+) -> tuple[Size, tuple[int, float, str]]:
+    """Measure from the smallest model upwards while the next one, at least twice as slow, may still do enough steps."""
+    best: tuple[Size, tuple[int, float, str]] | None = None
+    wanted = min(STEPS_WANTED, _useful_steps(tokens, raw))
+    for size in LADDER:
+        if best is not None and size.weights > 8 * tokens:
+            break
+        if measuring is not None:
+            measuring(f"{size.num_hidden_layers} layers of {size.hidden_size}")
+        found = measure(_at(size, raw, plan))
+        fitting = 60 * FOR_STEPS * minutes / found[1]
+        if best is None or fitting >= wanted:
+            best = size, found
+        if fitting < 2 * wanted:
+            break
+    assert best is not None
+    return best
+
+
+def _at(size: Size, raw: dict[str, Any], plan: Plan) -> Plan:
+    model = {**raw["model"], "embedding_dim": size.embedding_dim, "backbone": size.backbone}
+    config = parse_config({**raw, "model": model})
+    config = config.model_copy(update={"data": DataConfig(train=config.data.train)})
+    lines = Corpus(plan.corpus.train[:_MEASURED_LINES], plan.corpus.validation[:20], "", 0)
+    return plan_corpus(config, lines, tokenizer=plan.tokenizer)
+
+
+def _useful_steps(tokens: int, raw: dict[str, Any]) -> int:
+    """More would only repeat a small corpus."""
+    return max(1000, MOST_EPOCHS * tokens // int(raw["train"]["tokens_per_batch"]))
+
+
+def _steps(seconds: float, minutes: float, useful: int) -> int:
+    steps = max(FEWEST_STEPS, min(useful, int(60 * FOR_STEPS * minutes / seconds)))
+    digits = 10 ** max(0, len(str(steps)) - 2)
+    return int(steps // digits * digits)
+
+
+def _pace(steps: int, size: Size, reasons: dict[str, str]) -> dict[str, Any]:
+    every = max(10, min(500, steps // 10))
+    reasons["train.ema_decay"] = "averages about the last tenth of the steps"
+    reasons["train.eval_every"] = "the best model so far lies in output/best"
+    return {
+        "steps": steps,
+        "learning_rate": size.learning_rate,
+        "warmup_steps": min(400, steps // 20),
+        "ema_decay": round(max(0.9, min(0.999, 1 - 10 / steps)), 4),
+        "refit_every": max(10, min(100, steps // 40)),
+        "eval_every": every,
+        "save_every": every,
+        "log_every": max(1, min(50, steps // 20)),
+    }
+
+
+def _on_gpu() -> bool:
+    return torch.cuda.is_available()

@@ -1,0 +1,22 @@
+"""The streaming benchmark runs and measures what it says."""
+
+import json
+
+import pytest
+
+
+@pytest.mark.slow
+def test_quick_run_writes_its_report(benchmark_module, tmp_path):
+    benchmark_module("streaming").main(["--quick", "--out", str(tmp_path)])
+    report = json.loads((tmp_path / "streaming.json").read_text())
+    assert report["lines"] == 40_000
+    assert len(report["memory"]) == 4
+    assert min(report["memory"] + report["streamed"] + report["in_memory"] + [report["reading"]]) > 0
+    assert str(tmp_path) not in (tmp_path / "streaming.md").read_text()
+
+
+def test_corpus_is_as_large_as_said_and_takes_little_disk(benchmark_module, tmp_path):
+    benchmark_module("streaming").make_corpus(tmp_path, 100_000, 1_000_000)
+    files = list(tmp_path.iterdir())
+    assert sum(file.stat().st_size for file in files) == pytest.approx(1_000_000, rel=0.15)
+    assert len({file.stat().st_ino for file in files}) == 1

@@ -1,0 +1,124 @@
+"""``cdlm init``: what it says of a corpus, the file it writes, and that training runs it as it is."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import yaml
+
+from cdlm.cli.init import render, short_name
+from cdlm.config import load_config, parse_config
+from cdlm.data.inspection import inspect_corpus
+from cdlm.training import sizing
+
+SHORT = ["train.steps=4", "train.eval_every=4", "train.save_every=4"]
+
+
+@pytest.fixture
+def mine(tmp_path, monkeypatch, tiny_run):
+    monkeypatch.chdir(tmp_path)
+    rows = [*tiny_run.lines, *tiny_run.lines[:60], "", "see <b>this</b> ."]
+    (tmp_path / "my corpus.txt").write_text("\n".join(rows), encoding="utf-8")
+    return "my corpus.txt"
+
+
+def test_init_tells_what_is_there_and_trains(run, mine):
+    shown = run("init", mine, "--minutes", "0.5").stdout
+    for part in ("empty rows", "1, left out", "60 (", "Latin 100.0%", "? HTML or entities", "word: ", "on cpu"):
+        assert part in shown
+    assert "next:   cdlm train --config my-corpus.yaml" in shown
+    text = Path("my-corpus.yaml").read_text(encoding="utf-8")
+    config = load_config(Path("my-corpus.yaml"))
+    assert config.data.train == mine
+    assert config.data.duplicates == "drop"
+    assert config.output == "runs/my-corpus"
+    assert text.count("  # ") >= 8
+    assert "model: runs/my-corpus/best" in run("train", "--config", "my-corpus.yaml", *SHORT).stdout
+
+
+def test_init_leaves_a_configuration_alone(run, mine):
+    Path("my-corpus.yaml").write_text("mine", encoding="utf-8")
+    assert "--force" in run("init", mine, code=2).stderr
+    assert Path("my-corpus.yaml").read_text(encoding="utf-8") == "mine"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("a.csv", b"review,stars\ngood,5\n", "no column 'text'; columns: review, stars"),
+        ("a.txt", b"\n\n", "no line with a word"),
+        ("a.txt", b"\x7fELF\0\0", "is not text"),
+        ("a.txt", "Caf\xe9".encode("latin-1"), "not UTF-8 (line 1, byte 3); convert it first"),
+    ],
+)
+def test_init_refuses_what_is_no_corpus_and_writes_nothing(run, name, content, says, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path(name).write_bytes(content)
+    result = run("init", name, code=2)
+    assert says in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert [p.name for p in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize(
+    ("corpus", "name"),
+    [
+        ("my-corpus.txt", "my-corpus"),
+        ("a/b c.csv.gz", "b-c"),
+        ("folder/", "folder"),
+        ("hub:owner/name", "name"),
+        ("hub:owner/name@test", "name"),
+        ("data/*.txt", "corpus"),
+    ],
+)
+def test_init_names_its_files_after_the_corpus(corpus, name):
+    assert short_name(corpus) == name
+
+
+def proposal(folder, rows, minutes, seconds, monkeypatch, *, corpus=None, **settings):
+    """A proposal on a machine on which every rung of the ladder takes twice as long as the one below."""
+    (folder / "c.txt").write_text("\n".join(rows), encoding="utf-8")
+    rungs = iter(range(len(sizing.LADDER)))
+    monkeypatch.setattr(sizing, "measure", lambda plan: (1000, seconds * 2 ** next(rungs), "cpu"))
+    found = dataclasses.replace(inspect_corpus(str(folder / "c.txt")), **(corpus or {}))
+    return sizing.propose(found, minutes, output="out", **settings)
+
+
+def test_proposal_grows_with_the_time_and_keeps_within_it(tmp_path, monkeypatch):
+    rows = [f"the {a} {b} sees a dog ." for a in "red big old".split() for b in "cat dog".split()] * 20
+    ten_megabytes = {"complete": False, "size": 10**7}
+    sizes = []
+    for minutes in (1, 30, 300):
+        found = proposal(tmp_path, rows, minutes, 0.01, monkeypatch, corpus=ten_megabytes)
+        sizes.append(found.config.model.backbone["hidden_size"])
+        assert found.minutes <= minutes
+        assert found.epochs <= sizing.MOST_EPOCHS
+    assert sizes == sorted(sizes)
+    assert sizes[0] < sizes[-1]
+
+
+def test_proposal_takes_pieces_for_rare_words_and_for_scripts_without_blanks(tmp_path, monkeypatch):
+    few = ["the cat sees a dog ."] * 300
+    assert proposal(tmp_path, few, 1, 0.01, monkeypatch).config.data.tokenizer == "word"
+    many = [f"word{i} next{i}" for i in range(300)]
+    assert proposal(tmp_path, many, 1, 0.01, monkeypatch).config.data.tokenizer == "bpe"
+    assert proposal(tmp_path, ["这家餐厅的食物很好。"] * 300, 1, 0.01, monkeypatch).config.data.tokenizer == "bpe"
+
+
+def test_proposal_fits_the_longest_texts_and_streams_what_memory_does_not_hold(tmp_path, monkeypatch):
+    rows = [" ".join(["word"] * n) for n in range(1, 41)] * 10
+    found = proposal(tmp_path, rows, 1, 0.01, monkeypatch)
+    assert found.config.model.max_length == 48
+    assert not found.config.data.streaming
+    monkeypatch.setattr(sizing.psutil, "virtual_memory", lambda: type("Memory", (), {"available": 1000}))
+    found = proposal(tmp_path, rows, 1, 0.01, monkeypatch)
+    assert found.config.data.streaming
+    assert found.config.data.duplicates == "keep"
+
+
+def test_rendered_proposal_reads_back_as_the_same_configuration(tmp_path, monkeypatch):
+    odd = {"validation": "a: #b 'c'.txt", "text_column": "yes"}
+    found = proposal(tmp_path, ["the cat sees a dog ."] * 30, 1, 0.01, monkeypatch, **odd)
+    text = render(found, "cdlm init c.txt")
+    assert parse_config(yaml.safe_load(text)) == found.config
+    assert all(reason in text for reason in found.reasons.values())
