@@ -2,6 +2,7 @@
 
     python benchmarks/speed.py            # with nothing else running; writes benchmarks/results/speed.{json,md}
     python benchmarks/speed.py --quick    # seconds: whether it works, not how fast it is
+    python benchmarks/growth.py           # how it grows with length, batch and vocabulary
 
 Variants take turns, round by round, so that a machine which slows down slows all of them. Training is compared step by step
 with its own matrix products: hooks note the shape of every linear layer of a step, forward and backward, and just these
@@ -309,8 +310,8 @@ def _facts(pipe: Pipeline, args: argparse.Namespace) -> dict[str, Any]:
     return {
         "model": name,
         "parameters": pipe.model.num_parameters(),
-        "commit": _commit(),
-        "machine": f"{_processor()}, {os.cpu_count()} cores, one thread",
+        "commit": short_commit(),
+        "machine": f"{processor()}, {os.cpu_count()} cores, one thread",
         "load before": round(os.getloadavg()[0], 2),
         "torch": torch.__version__,
         "command": f"python benchmarks/speed.py --rounds {args.rounds} --steps {args.steps}" + " --quick" * args.quick,
@@ -318,14 +319,16 @@ def _facts(pipe: Pipeline, args: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def _commit() -> str:
+def short_commit() -> str:
+    """Of the checkout."""
     found = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
     )
     return found.stdout.strip() or "unknown"
 
 
-def _processor() -> str:
+def processor() -> str:
+    """Its name, as far as the system tells."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.is_file() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]

@@ -87,7 +87,7 @@ def _show_rows(batch: "Batch") -> None:
     st.markdown(f"**{len(batch.requests)}** requests, **{len(batch.done)}** done")
     rows = batch.rows
     if rows:
-        wide = {"error": st.column_config.TextColumn(width="large")}
+        wide = {"error": st.column_config.TextColumn(width="medium")}
         key = state.key(PAGE, "rows")
         st.dataframe(_table(rows), hide_index=True, height="auto", column_config=wide, key=key)
         _show_downloads(rows)

@@ -107,7 +107,7 @@ def _weight_arms(request: "Request") -> "Sequence[Arm]":
     wish = request.wishes[place].name
     first = ", ".join(f"{w:g}" for w in weights_to_try(wish))
     typed = st.text_input("Weights", key=state.first(PAGE, f"weights.{wish}", first), persist_state="session")
-    st.caption(f"{plain(wish)} pulls with weight {default_weight(wish):g} if nothing else is said; 0 switches it off.")
+    st.caption(f"{plain(wish)} pulls with weight {default_weight(wish):g} by default; at 0 only what is exact is kept.")
     return weights(request, place, read_numbers("Weights", typed))
 
 
@@ -164,21 +164,19 @@ def _show_figures(outcomes: "Sequence[Outcome]") -> None:
 
 
 def _show_chart(outcomes: "Sequence[Outcome]") -> None:
+    """Success and fluency over the weights, side by side."""
     import altair as alt
     import pandas as pd
 
-    rows = [
+    rows = pd.DataFrame(
         {
-            "weight": o.arm.name.removeprefix("weight "),
-            "success": sum(o.success.values()) / max(1, len(o.success)),
-            "nats per token": o.fluency,
-            "order": n,
+            "weight": [o.arm.name.split()[1] for o in outcomes],
+            "success": [sum(o.success.values()) / max(1, len(o.success)) for o in outcomes],
+            "nats per token": [o.fluency for o in outcomes],
         }
-        for n, o in enumerate(outcomes)
-    ]
-    base = alt.Chart(pd.DataFrame(rows)).encode(
-        x=alt.X("success:Q", axis=alt.Axis(format="%"), scale=alt.Scale(domain=[0, 1.05]), title="wishes that hold"),
-        y=alt.Y("nats per token:Q", scale=alt.Scale(zero=False), title="nats per token (lower reads better)"),
     )
-    drawn = base.mark_line(point=True).encode(order="order:O") + base.mark_text(dy=-12).encode(text="weight:N")
-    st.altair_chart(drawn, width="stretch")
+    x = alt.X("weight:N", sort=None, title="weight", axis=alt.Axis(labelAngle=0, labelOverlap=False))
+    share = alt.Y("success:Q", axis=alt.Axis(format="%"), scale=alt.Scale(domain=[0, 1]), title="wishes that hold")
+    fluency = alt.Y("nats per token:Q", scale=alt.Scale(zero=False), title="nats per token")
+    for column, y in zip(st.columns(2), (share, fluency), strict=True):
+        column.altair_chart(alt.Chart(rows).mark_line(point=True).encode(x=x, y=y), height=260)

@@ -51,9 +51,9 @@ def steerings(request: Request, names: Sequence[str]) -> list[Arm]:
 
 
 def weights(request: Request, place: int, values: Sequence[float]) -> list[Arm]:
-    """One wish at several weights; 0 leaves it out, and the controller's own is named so."""
+    """One wish at several weights; 0 leaves only what is kept exactly, and the controller's own weight is named so."""
     own = default_weight(request.wishes[place].name)
-    said = {0.0: "off (weight 0)", own: f"weight {own:g} (default)"}
+    said = {0.0: "weight 0 (no pull)", own: f"weight {own:g} (default)"}
     return [Arm(said.get(v, f"weight {v:g}"), request.with_field(place, "weight", v)) for v in values]
 
 
@@ -63,7 +63,7 @@ def default_weight(name: str) -> float:
 
 
 def weights_to_try(name: str) -> list[float]:
-    """Off, half the default weight, the default, twice and four times as much."""
+    """None, half the default weight, the default, twice and four times as much."""
     return [factor * default_weight(name) for factor in (0.0, 0.5, 1.0, 2.0, 4.0)]
 
 

@@ -247,7 +247,7 @@ def test_compare_sweeps_a_weight(page):
     p.at.number_input(key="compare.count").set_value(1)
     p.run().press("start").finish()
     assert [o.arm.request.wishes[0].fields["weight"] for o in p["result"]] == [0.0, 1.0, 3.0]
-    assert [o.arm.name for o in p["result"]] == ["off (weight 0)", "weight 1", "weight 3 (default)"]
+    assert [o.arm.name for o in p["result"]] == ["weight 0 (no pull)", "weight 1", "weight 3 (default)"]
     assert p.at.get("vega_lite_chart") or p.at.get("arrow_vega_lite_chart")
 
 

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sacrebleu.metrics.bleu import BLEU
+from scipy.stats import entropy
 
 from cdlm.evaluation import metrics
 from cdlm.evaluation.metrics import TrainingIndex
@@ -175,3 +176,65 @@ def test_equal_positions_cuts_and_pads_to_the_target() -> None:
 
 def test_mean_length_error() -> None:
     assert metrics.mean_length_error([3, 5], [5, 4]) == 1.5
+
+
+@given(texts.filter(any))
+def test_token_entropy_is_scipys(corpus: list[list[str]]) -> None:
+    counts = Counter(word for text in corpus for word in text)
+    assert metrics.token_entropy(corpus) == pytest.approx(float(entropy(list(counts.values()))))
+
+
+@given(words, words)
+def test_edit_distance_is_torchmetrics(first: list[str], second: list[str]) -> None:
+    text = pytest.importorskip("torchmetrics.functional.text", reason="torchmetrics is not installed")
+    letters = {word: chr(97 + n) for n, word in enumerate(sorted({*first, *second}))}
+    one, other = ("".join(letters[word] for word in words) for words in (first, second))
+    assert metrics.edit_distance(first, second) == int(text.edit_distance([one], [other], reduction="sum"))
+
+
+@given(words, words)
+def test_common_subsequence_is_bounded_and_symmetric(a: list[str], b: list[str]) -> None:
+    shared = metrics.common_subsequence(a, b)
+    assert shared == metrics.common_subsequence(b, a) <= min(len(a), len(b))
+    assert shared >= (len(a) + len(b) - 2 * metrics.edit_distance(a, b)) / 2
+    assert metrics.common_subsequence(a, a) == len(a)
+
+
+INDEX = TrainingIndex.build([["猫", "é"]], n=1)
+EMPTY = {
+    "distinct_n": lambda: metrics.distinct_n([], 1),
+    "token_entropy": lambda: metrics.token_entropy([]),
+    "share_distinct_texts": lambda: metrics.share_distinct_texts([]),
+    "self_bleu": lambda: metrics.self_bleu([]),
+    "exact_copy_share": lambda: metrics.exact_copy_share([], INDEX),
+    "shared_ngram_share": lambda: metrics.shared_ngram_share([], INDEX),
+    "word_overlap": lambda: metrics.word_overlap([], []),
+    "kept_share": lambda: metrics.kept_share([], ["a"]),
+    "contains": lambda: metrics.contains(["a"], []),
+    "included_share": lambda: metrics.included_share([], []),
+    "equal_positions": lambda: metrics.equal_positions(["a"], []),
+    "mean_length_error": lambda: metrics.mean_length_error([], []),
+    "ngrams": lambda: metrics.ngrams([], 0),
+}
+
+
+@pytest.mark.parametrize("name", EMPTY)
+def test_every_metric_says_what_is_missing_where_there_is_nothing(name: str) -> None:
+    with pytest.raises(ValueError, match=r"\w+ \w+"):
+        EMPTY[name]()
+
+
+@pytest.mark.parametrize("word", ["a", "猫", "مرحبا"])
+def test_every_metric_has_an_answer_for_one_word_of_any_script(word: str) -> None:
+    one, index = [[word]], TrainingIndex.build([[word]], n=1)
+    assert metrics.distinct_n(one, 1) == 1
+    assert metrics.token_entropy(one) == 0
+    assert metrics.share_distinct_texts(one) == 1
+    assert metrics.self_bleu([[word], [word]]) == pytest.approx(100)
+    assert metrics.exact_copy_share(one, index) == metrics.shared_ngram_share(one, index) == 1
+    assert metrics.word_overlap([word], [word]) == metrics.kept_share([word], [word]) == 1
+    assert metrics.edit_distance([word], []) == metrics.edit_distance([], [word]) == 1
+    assert metrics.contains([word], [word])
+    assert metrics.included_share(one, [[[word]]]) == metrics.equal_positions([word], [word]) == 1
+    assert metrics.mean_length_error([1], [1]) == 0
+    assert list(metrics.ngrams([word], 2)) == []

@@ -4,6 +4,7 @@ import html
 import json
 import os
 import re
+import threading
 import time
 from itertools import pairwise
 
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from cdlm.pipeline import Pipeline
 from cdlm.service import jobs
 from cdlm.service.blanking import blanks, template_of
+from cdlm.service.compare import default_weight, has_weight, weights, weights_to_try
 from cdlm.service.difference import word_difference
 from cdlm.service.jobs import Busy, Jobs
 from cdlm.service.models import ModelRefused, check_folder
@@ -82,6 +84,32 @@ def test_job_goes_on_over_a_short_absence():
     assert job.running
     job.stop()
     assert wait(job).state == "stopped"
+
+
+def test_stop_waits_for_the_next_step_but_not_longer_than_it_is_told():
+    job = Jobs().start(endless)
+    job.stop(patience=30)
+    assert job.state == "stopped"
+    release = threading.Event()
+    deaf = Jobs().start(lambda step: release.wait(30))
+    began = time.monotonic()
+    deaf.stop(patience=0.05)
+    assert 0.05 <= time.monotonic() - began < 5
+    assert deaf.stopping
+    assert deaf.running
+    release.set()
+    assert wait(deaf).state == "done"
+
+
+def test_weights_to_try_lie_around_the_default_and_are_named():
+    request = Request(wishes=(Wish("length", {"low": 9}), Wish("sentiment", {"label": "positive"})))
+    assert [has_weight(wish) for wish in request.wishes] == [False, True]
+    own = default_weight("sentiment")
+    assert weights_to_try("sentiment") == [0, own / 2, own, 2 * own, 4 * own]
+    arms = weights(request, 1, [0, own, 2.5])
+    assert [arm.name for arm in arms] == ["weight 0 (no pull)", f"weight {own:g} (default)", "weight 2.5"]
+    assert [arm.request.wishes[1].fields["weight"] for arm in arms] == [0, own, 2.5]
+    assert all(arm.request.wishes[0] == request.wishes[0] for arm in arms)
 
 
 def test_jobs_are_limited_and_a_stopped_one_makes_room():

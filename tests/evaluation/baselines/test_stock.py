@@ -107,7 +107,7 @@ def test_rows_of_a_baseline_stand_beside_the_models(stock, tiny_run, tmp_path, m
     report = (tmp_path / "report.md").read_text(encoding="utf-8")
     assert "| length, ar | exact |" in report
     assert found["length, 2 steps", "cost, denoiser evaluations a text"].figure.value == 2
-    assert found["length", "cost, denoiser evaluations a text"].figure.value == 4
+    assert 2 < found["length", "cost, denoiser evaluations a text"].figure.value <= 4
     assert all(f"]({name}.svg)" in report and (tmp_path / f"{name}.svg").is_file() for name in ("fluency", "steps"))
     with pytest.raises(ValueError, match="no baseline 'pplm'"):
         suite.run_suite(teacher=teacher, baselines=["pplm"], **asked)
