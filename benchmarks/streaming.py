@@ -6,7 +6,7 @@
 The corpus is one file of random sentences under many names, so that 10 GB of text take 20 MB of disk. The resident memory
 of this process is read after every block of the stream; its slope over the second half says what another million lines
 would cost. Then a very small model, for which reading matters most, is trained on the stream and on the same number of
-lines in memory, in turns.
+lines in memory, in turns. Speeds are by processor time of all threads: what one core can do, whatever else it is doing.
 """
 
 import argparse
@@ -85,7 +85,7 @@ def read_stream(plan: Plan, blocks: int) -> tuple[list[float], float, int]:
     """Memory after every block, positions a second of reading alone, and the lines read."""
     batches = token_batches(plan.config, plan.texts, plan.tokenizer, plan.stream)
     assert isinstance(batches, StreamedBatches)
-    memory, seen, last, started = [], 0, 0, time.perf_counter()
+    memory, seen, last, started = [], 0, 0, time.process_time()
     for batch in batches:
         seen += sum(len(batches.texts[index]) + 2 for _, index in batch)
         if batches.places[-1].block > last:
@@ -93,7 +93,7 @@ def read_stream(plan: Plan, blocks: int) -> tuple[list[float], float, int]:
             memory.append(psutil.Process().memory_info().rss / 1e6)
             if last == blocks:
                 break
-    return memory, seen / (time.perf_counter() - started), last * BLOCK
+    return memory, seen / (time.process_time() - started), last * BLOCK
 
 
 def speed(plan: Plan, folder: Path) -> float:
@@ -102,7 +102,7 @@ def speed(plan: Plan, folder: Path) -> float:
     trainer = build_trainer(plan, folder)
 
     def tick(progress: Progress) -> None:
-        told.append((time.perf_counter(), progress.tokens))
+        told.append((time.process_time(), progress.tokens))
 
     trainer.add_callback(Watch(lambda: trainer.tokens_seen, tick))
     trainer.train()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from cdlm.data.readers import CorpusError
-from cdlm.data.sources import find_source
+from cdlm.data.sources import check_memory, find_source
 from cdlm.data.tables import read_columns
 
 __all__ = ["Corpus", "CorpusError", "Tally", "fingerprint", "load_corpus", "read_columns", "read_lines"]
@@ -84,6 +84,7 @@ def read_lines(source: str, text_column: str = "text") -> list[str]:
 
 def _read(name: str, text_column: str) -> tuple[list[str], Tally]:
     source = find_source(name)
+    check_memory(source)
     rows, lines = 0, []
     for row in source.rows(text_column):
         rows += 1

@@ -10,7 +10,6 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState,
 from cdlm.config import RunConfig
 from cdlm.data.batches import TokenBatches
 from cdlm.data.corpus import Corpus, load_corpus
-from cdlm.data.sources import check_memory, find_source
 from cdlm.data.stream import Encode, Place, Stream, StreamedBatches, open_stream
 from cdlm.data.tokenizer import TextTokenizer
 from cdlm.files import write_json
@@ -28,7 +27,6 @@ def read_corpus(config: RunConfig) -> tuple[Corpus, Stream | None]:
             data.train, data.validation, block_size=data.block_size, sample=data.sample, **common
         )
         return corpus, stream
-    check_memory(find_source(data.train))
     return load_corpus(data.train, data.validation, drop_duplicates=data.duplicates == "drop", **common), None
 
 

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from itertools import product
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -176,3 +177,29 @@ def test_missing_and_broken_files_are_named(tmp_path: Path) -> None:
     (tmp_path / "tokenizer.json").write_text("{", encoding="utf-8")
     with pytest.raises(ValueError, match=r"tokenizer\.json"):
         TextTokenizer.from_pretrained(tmp_path)
+
+
+@given(data=st.data())
+@settings(max_examples=100)
+def test_words_of_any_ids_come_back_from_the_text_they_spell(data: st.DataObject) -> None:
+    """Where the decoded text splits into the words of the ids at all, it is encoded to those words again."""
+    for tokenizer in BOTH:
+        known = np.flatnonzero(tokenizer.generatable).tolist()
+        ids = data.draw(st.lists(st.sampled_from(known), max_size=12))
+        again = tokenizer.encode(tokenizer.decode(ids))
+        assert (tokenizer.words(again) == tokenizer.words(ids)) == tokenizer.survives(ids)
+        if tokenizer.kind == "word":
+            assert (again == ids) == tokenizer.survives(ids)
+
+
+@pytest.mark.parametrize("kind", ["word", "bpe"])
+@given(lines=st.lists(st.text(st.characters(codec="utf-8"), min_size=1, max_size=12), min_size=1, max_size=6))
+@settings(max_examples=25)
+def test_a_vocabulary_of_any_text_knows_that_text(kind: Literal["word", "bpe"], lines: list[str]) -> None:
+    words = [split_words(line) for line in lines]
+    if not any(words):
+        return
+    tokenizer = build_tokenizer([*lines, *lines], kind=kind, min_count=1, vocab_size=10_000)
+    found = tokenizer.encode_batch(lines)
+    assert [tokenizer.words(ids) for ids in found] == words
+    assert not any(tokenizer.unk_id in ids for ids in found)

@@ -21,6 +21,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from transformers import TrainerCallback
 
 from cdlm.config import ConfigError, RunConfig, parse_config
+from cdlm.data.corpus import CorpusError
 from cdlm.data.stream import Stream
 from cdlm.hub import load_model
 from cdlm.pipeline import Pipeline
@@ -434,6 +435,22 @@ def test_run_leaves_out_long_lines_on_request_and_counts_them(settings: Settings
     dropped = plan_run(config.model_copy(update={"data": config.data.model_copy(update={"long_lines": "drop"})}))
     assert dropped.too_long == kept.too_long
     assert [text for text in kept.texts if text not in longer] == dropped.texts
+    none = {
+        "data": config.data.model_copy(update={"long_lines": "drop"}),
+        "model": config.model.model_copy(update={"max_length": 4}),
+    }
+    with pytest.raises(CorpusError, match=r"every line is longer than model\.max_length=4"):
+        plan_run(config.model_copy(update=none))
+
+
+def test_run_takes_the_tokenizer_of_a_folder(reference: Path, settings: Settings, tmp_path: Path) -> None:
+    config = settings(tmp_path / "run")
+    data = config.data.model_copy(update={"tokenizer": str(reference / "best"), "min_count": 10_000})
+    plan = plan_run(config.model_copy(update={"data": data}))
+    assert plan.tokenizer.fingerprint == json.loads((reference / "data.json").read_text())["tokenizer_fingerprint"]
+    missing = config.data.model_copy(update={"tokenizer": str(tmp_path)})
+    with pytest.raises(FileNotFoundError, match=r"no tokenizer\.json in"):
+        plan_run(config.model_copy(update={"data": missing}))
 
 
 @pytest.mark.parametrize(
