@@ -1,9 +1,10 @@
 """``cdlm train``."""
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -22,6 +23,12 @@ cdlm train --config configs/e2e.yaml --dry-run
 cdlm train --config configs/e2e.yaml
 cdlm train --config configs/e2e.yaml train.steps=2000 output=runs/short
 """
+Task = Annotated[
+    Literal["lm", "seq2seq"] | None,
+    typer.Option(
+        "--task", help="lm: texts; seq2seq: texts from source texts, two columns. By default what the file says."
+    ),
+]
 Config = Annotated[Path, typer.Option("--config", "-c", help="YAML file; see configs/.", show_default=False)]
 Overrides = Annotated[
     list[str] | None,
@@ -39,6 +46,7 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only where the
 def train(
     config: Config,
     overrides: Overrides = None,
+    task: Task = None,
     max_minutes: MaxMinutes = None,
     dry_run: DryRun = False,
     no_resume: NoResume = False,
@@ -50,7 +58,7 @@ def train(
     """
     from cdlm.config import load_config
 
-    settings = load_config(find_config(config), overrides)
+    settings = load_config(find_config(config), overrides, task=task)
     console = screen()
     warn_on(console)
     if dry_run:
@@ -69,11 +77,12 @@ def find_config(path: Path) -> Path:
 
 def _run(settings: "RunConfig", console: Console, max_minutes: float | None, resume: bool, quiet: bool) -> None:
     from cdlm.cli.progress import TrainingScreen
+    from cdlm.training.run import Preview
     from cdlm.training.run import train as run
 
     started = monotonic()
     with TrainingScreen(console, quiet=quiet) as watched:
-        preview = None if quiet else lambda model, tokenizer, count: watched.hold_texts(sample(model, tokenizer, count))
+        preview: Preview | None = None if quiet else lambda *given: watched.hold_texts(sample(*given))
         best = run(settings, max_minutes=max_minutes, resume=resume, preview=preview, report=watched.update)
     last = watched.last
     ended = last is None or last.step >= last.steps
@@ -86,11 +95,12 @@ def _run(settings: "RunConfig", console: Console, max_minutes: float | None, res
         console.print(Text(f"try:   cdlm generate --model {best}", "dim"), soft_wrap=True)
 
 
-def sample(model: "DiffusionLM", tokenizer: "TextTokenizer", count: int) -> list[str]:
-    """A few texts with the default setting."""
+def sample(model: "DiffusionLM", tokenizer: "TextTokenizer", count: int, sources: Sequence[str] = ()) -> list[str]:
+    """A few texts with the default setting, one of each source where there are any."""
     from cdlm.pipeline import Pipeline
 
-    return Pipeline(model, tokenizer).generate(count).texts
+    pipe = Pipeline(model, tokenizer)
+    return pipe.generate(source=sources).texts if sources else pipe.generate(count).texts
 
 
 class _OneLine(logging.Handler):

@@ -25,11 +25,14 @@ from cdlm.diffusion.objective import OBJECTIVES, NoisedBatch
 from cdlm.files import write_folder, write_json, write_text
 from cdlm.hub import WEIGHTS, fill_model_folder
 from cdlm.training.callbacks import Progress, TimeLimit, Validate, Watch
-from cdlm.training.noising import ClockMixture, Noising, collate
+from cdlm.training.noising import ClockMixture, Noising, Pair, collate
+from cdlm.training.pairs import PairSources, read_pair_corpus, size_of, source_room
 from cdlm.training.trainer import DiffusionTrainer, complete_checkpoints
 
 logger = logging.getLogger(__name__)
 _VALIDATION_LINES = 1000
+
+Preview = Callable[[DiffusionLM, TextTokenizer, int, Sequence[str]], list[str]]
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,17 @@ class Plan:
     texts: list[list[int]]
     held_out: list[list[int]]
     model_config: DiffusionLMConfig
+    sources: PairSources | None = None
+
+    @property
+    def examples(self) -> Sequence[Sequence[int] | Pair]:
+        """Training texts, with their sources where there are any."""
+        return self.texts if self.sources is None else self.sources.train
+
+    def previewed(self, preview: Preview) -> Callable[[DiffusionLM], list[str]]:
+        """Writes the configured number of texts."""
+        shown = () if self.sources is None else self.sources.shown[: self.config.train.preview]
+        return lambda model: preview(model, self.tokenizer, self.config.train.preview, shown)
 
     @property
     def unknown_rate(self) -> float:
@@ -64,6 +78,8 @@ def plan_run(config: RunConfig) -> Plan:
         CorpusError, ConfigError, ValueError: bad input, before any work.
     """
     data = config.data
+    if data.source_column is not None:
+        return _plan_pairs(config)
     corpus = load_corpus(
         data.train,
         data.validation,
@@ -71,7 +87,7 @@ def plan_run(config: RunConfig) -> Plan:
         drop_duplicates=data.duplicates == "drop",
         seed=config.train.seed,
     )
-    tokenizer = _tokenizer(config, corpus)
+    tokenizer = _tokenizer(config, corpus.train)
     texts = [t for t in tokenizer.encode_batch(list(corpus.train)) if t]
     held_out = [t for t in tokenizer.encode_batch(list(corpus.validation)) if t]
     if not texts or not held_out:
@@ -82,12 +98,25 @@ def plan_run(config: RunConfig) -> Plan:
     return Plan(config, corpus, tokenizer, texts, held_out, model)
 
 
-def _tokenizer(config: RunConfig, corpus: Corpus) -> TextTokenizer:
+def _plan_pairs(config: RunConfig) -> Plan:
+    """A plan whose texts are written from sources; one vocabulary for both."""
+    found = read_pair_corpus(config)
+    tokenizer = _tokenizer(config, [*found.train, *found.corpus.train])
+    sources = PairSources.encoded(found, tokenizer, config.model)
+    texts, held_out = ([list(pair.target) for pair in pairs] for pairs in (sources.train, sources.held_out))
+    settings = _model_config(config, tokenizer, texts)
+    settings.max_source_length, settings.source_dropout = source_room(config.model), config.train.source_dropout
+    backbone_config(settings)
+    _on_cpu(config.train.device)
+    return Plan(config, found.corpus, tokenizer, texts, held_out, settings, sources)
+
+
+def _tokenizer(config: RunConfig, lines: Sequence[str]) -> TextTokenizer:
     kind = config.data.tokenizer
     if kind not in ("word", "bpe"):
         return TextTokenizer.from_pretrained(kind)
     return build_tokenizer(
-        corpus.train,
+        lines,
         kind=kind,  # type: ignore[arg-type]
         min_count=config.data.min_count,
         vocab_size=config.data.vocab_size,
@@ -117,7 +146,7 @@ def train(
     max_minutes: float | None = None,
     resume: bool = True,
     callbacks: Sequence[TrainerCallback] = (),
-    preview: Callable[[DiffusionLM, TextTokenizer, int], list[str]] | None = None,
+    preview: Preview | None = None,
     report: Callable[[Progress], None] | None = None,
 ) -> Path:
     """Run or resume a configuration; returns the folder of the best exported model.
@@ -126,7 +155,7 @@ def train(
         max_minutes: ends the run with a checkpoint; the same command continues it.
         resume: continue from the last complete checkpoint in ``config.output``.
         callbacks: extra ``TrainerCallback``s.
-        preview: writes a few texts at each evaluation.
+        preview: writes a few texts at each evaluation, given held-out sources for a model that needs them.
         report: is told after every step how far the run is (progress bars live in the CLI).
 
     Raises:
@@ -201,11 +230,13 @@ def build_trainer(plan: Plan, out: Path, callbacks: Sequence[TrainerCallback] = 
     lengths = [min(len(t) + 2, settings.model.max_length) for t in plan.texts]
     if settings.model.length_mode == "padded":
         lengths = [settings.model.max_length] * len(lengths)
+    if plan.sources is not None:
+        lengths = [n + len(pair.source) for n, pair in zip(lengths, plan.sources.train, strict=True)]
     batches = TokenBatches(lengths, train.tokens_per_batch, train.steps * train.gradient_accumulation_steps, train.seed)
     return DiffusionTrainer(
         model,
         _arguments(settings, out),
-        texts=plan.texts,
+        texts=plan.examples,
         batches=batches,
         noising=noising,
         objective=OBJECTIVES[train.objective],
@@ -237,6 +268,7 @@ def _noising(config: RunConfig, **changes: object) -> Noising:
         "lag": train.lag,
         "window": train.window,
         "hints": train.hints,
+        "source_dropout": train.source_dropout,
         "padded": model.length_mode == "padded",
         "seed": train.seed,
     }
@@ -284,9 +316,12 @@ def validation_batches(plan: Plan, device: torch.device) -> list[NoisedBatch]:
 
     The previous estimate is made at the same noise (no lag): a step in the clock would be another one at every fit.
     """
-    noising = _noising(plan.config, window=0.0, lag=0.0, hints=0.0, seed=plan.config.train.seed + 7919)
-    chosen = plan.held_out[:: max(1, len(plan.held_out) // _VALIDATION_LINES)][:_VALIDATION_LINES]
-    order = sorted(range(len(chosen)), key=lambda i: len(chosen[i]))
+    noising = _noising(
+        plan.config, window=0.0, lag=0.0, hints=0.0, source_dropout=0.0, seed=plan.config.train.seed + 7919
+    )
+    held = plan.held_out if plan.sources is None else plan.sources.held_out
+    chosen = held[:: max(1, len(held) // _VALIDATION_LINES)][:_VALIDATION_LINES]
+    order = sorted(range(len(chosen)), key=lambda i: size_of(chosen[i]))
     groups = [order[i : i + 50] for i in range(0, len(order), 50)]
     batches = [collate([noising.example(chosen[i], 0, i) for i in group]) for group in groups]
     return [NoisedBatch(**{k: None if v is None else v.to(device) for k, v in b.__dict__.items()}) for b in batches]  # type: ignore[arg-type]
@@ -296,7 +331,7 @@ def _validate(
     plan: Plan,
     trainer: DiffusionTrainer,
     out: Path,
-    preview: Callable[[DiffusionLM, TextTokenizer, int], list[str]] | None,
+    preview: Preview | None,
 ) -> Validate:
     train = plan.config.train
 
@@ -316,8 +351,8 @@ def _validate(
         patience=train.patience,
         keep=keep,
         log=trainer.log,
-        preview=None if preview is None or not train.preview else lambda m: preview(m, plan.tokenizer, train.preview),
+        preview=None if preview is None or not train.preview else plan.previewed(preview),
     )
 
 
-__all__ = ["Plan", "build_trainer", "plan_run", "train", "validation_batches"]
+__all__ = ["Plan", "Preview", "build_trainer", "plan_run", "train", "validation_batches"]

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from cdlm.files import sync, sync_tree
 from cdlm.quiet import quiet_transformers
 from cdlm.training.checkpoint import load_optimizer, load_random, save_optimizer, save_random
 from cdlm.training.ema import Ema
-from cdlm.training.noising import Noising, collate
+from cdlm.training.noising import Noising, Pair, collate
 
 COMPLETE = "complete.json"
 EMA_FILE = "ema.safetensors"
@@ -34,7 +34,7 @@ class TrainingDiverged(RuntimeError):
 class NoisedTexts(Dataset[dict[str, Any]]):
     """Token ids by (epoch, index), noised on access."""
 
-    def __init__(self, texts: list[list[int]], noising: Noising) -> None:
+    def __init__(self, texts: Sequence[Sequence[int] | Pair], noising: Noising) -> None:
         self.texts, self.noising = texts, noising
 
     def __len__(self) -> int:
@@ -56,7 +56,7 @@ class DiffusionTrainer(Trainer):
 
     Args:
         model, args: as in ``Trainer``; ``args.max_steps`` fixes the run.
-        texts: token ids of the training lines. batches: their order. noising: how they are noised.
+        texts: token ids of the training lines, or pairs of them. batches: their order. noising: how they are noised.
         objective: the loss. ema_decay: of the averaged weights. refit_every: steps between fits of the learned clock.
     """
 
@@ -65,7 +65,7 @@ class DiffusionTrainer(Trainer):
         model: DiffusionLM,
         args: TrainingArguments,
         *,
-        texts: list[list[int]],
+        texts: Sequence[Sequence[int] | Pair],
         batches: TokenBatches,
         noising: Noising,
         objective: Objective,
