@@ -192,7 +192,8 @@ def load_config(path: Path, overrides: list[str] | None = None, *, task: Task | 
 def _for_task(raw: dict[str, Any], task: Task) -> None:
     data = raw.setdefault("data", {})
     if task == "seq2seq":
-        raw["data"] = {"source_column": "source", "text_column": "target", **data}
+        named = {key: value for key, value in data.items() if value is not None}
+        raw["data"] = {"source_column": "source", "text_column": "target", **named}
     elif data.get("source_column") is not None:
         raise ConfigError(f"data.source_column={data['source_column']} makes it seq2seq; leave it out, or --task")
 

@@ -55,7 +55,7 @@ class LengthModel:
     def gap_weights(self, layout: Layout, model: DiffusionLM, source: Sequence[int] = ()) -> list[np.ndarray]:
         """One array per gap, index = words; ``source`` is what the text is written from, as token ids."""
         if source and model.length_head is not None:
-            return LengthModel(given_source(model, source)).gap_weights(layout, model)
+            return LengthModel(words_given(model, source)).gap_weights(layout, model)
         if not layout.template:
             return [self.counts for _ in layout.gaps]
         if self.head is None:
@@ -78,11 +78,17 @@ class LengthModel:
 
 
 @torch.no_grad()
-def given_source(model: DiffusionLM, source: Sequence[int]) -> np.ndarray:
-    """P(n words | source), index n: the model's P(tokens | source), with as many tokens a word as the corpus has on average."""
+def tokens_given(model: DiffusionLM, source: Sequence[int]) -> np.ndarray:
+    """P(n tokens | source), index n; at least one, and no more than the model has room for."""
     ids = torch.tensor([list(source)], device=model.device)
     logits = model.length_logits(ids, torch.ones_like(ids, dtype=torch.bool))[0, 1 : model.config.max_length - 1]
-    weights = logits.softmax(-1).cpu().double().numpy()
+    weights: np.ndarray = np.append(0.0, logits.double().softmax(-1).cpu().numpy())
+    return weights
+
+
+def words_given(model: DiffusionLM, source: Sequence[int]) -> np.ndarray:
+    """P(n words | source), index n: that of its tokens, with as many tokens a word as the corpus has on average."""
+    weights = tokens_given(model, source)[1:]
     pieces = np.array(model.config.piece_counts or [0, 1], dtype=float)
     a_word = (pieces * np.arange(len(pieces))).sum() / pieces.sum()
     words = np.maximum(1, np.round(np.arange(1, len(weights) + 1) / a_word)).astype(int)

@@ -11,8 +11,9 @@ from cdlm.choosing import attempt_key, index_of
 from cdlm.control.canvas import Canvas, blank_canvas, padded_canvas
 from cdlm.control.controller import Controller, WishError
 from cdlm.control.layout import Layout, Vocabulary, draw_sizes, free_layout
-from cdlm.control.rows import Row, free_row, lay_out, render
+from cdlm.control.rows import Row, any_words, free_row, lay_out, render
 from cdlm.diffusion.model import DiffusionLM
+from cdlm.lengths import tokens_given
 from cdlm.output import TextFrame, Written, charged
 from cdlm.sampling.guidance import Guidance
 from cdlm.sampling.loop import Frame, trajectory
@@ -55,6 +56,15 @@ class Writer:
         room = self.model.config.max_length - 2
         if self._padded and layout == free_layout(room):
             return free_row(room)
+        if (
+            source
+            and self.model.length_head is not None
+            and self.model.config.piece_counts
+            and layout == free_layout(room)
+        ):
+            # Which words a text has follows from its source: their shapes are not drawn beforehand, only its tokens are counted.
+            chances = tokens_given(self.model, source)
+            return any_words(int(rng.choice(len(chances), p=chances / chances.sum())))
         pieces = np.array(self.model.config.piece_counts or [0, 1], dtype=float)
         weights, row = self.gap_weights(layout, source), None
         for _ in range(_LAYOUT_DRAWS):

@@ -5,7 +5,9 @@ import random
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 import yaml
 from typer.testing import CliRunner
 
@@ -13,7 +15,9 @@ from cdlm.cli.app import app
 from cdlm.config import RunConfig, parse_config
 from cdlm.control.controller import WishError
 from cdlm.data.corpus import CorpusError
+from cdlm.lengths import tokens_given, words_given
 from cdlm.pipeline import Pipeline
+from cdlm.settings import Settings
 from cdlm.training.run import plan_run, train
 from controllers import Keywords, Length
 
@@ -90,9 +94,14 @@ def test_source_texts_do_not_depend_on_their_batch(pipe: Pipeline) -> None:
 
 
 def test_source_order_moves_texts_and_nothing_else(pipe: Pipeline) -> None:
-    sources = draw(8, 3)
-    found = pipe.generate(source=sources, **FEW).texts
-    assert pipe.generate(source=sources[::-1], **FEW).texts == found[::-1]
+    """The randomness of a text belongs to its key: with their keys, sources may stand in any order beside each other."""
+    settings, wishes, keys = Settings(temperature=3.0, num_inference_steps=6), [Length(4)], list(range(6))
+    writer = pipe._given(draw(6, 3), settings)
+    rows = [writer.layout(wishes, key, 0) for key in keys]
+    found = list(writer.frames(rows, keys, wishes, settings, 0))[-1].tokens
+    turned = list(writer.frames(rows[::-1], keys[::-1], wishes, settings, 0))[-1].tokens
+    assert torch.equal(turned.flip(0), found)
+    assert len({tuple(row) for row in found.tolist()}) > 3
 
 
 def test_guidance_of_one_is_nothing_and_of_nought_forgets_the_source(pipe: Pipeline) -> None:
@@ -114,6 +123,24 @@ def test_wishes_hold_beside_a_source(pipe: Pipeline) -> None:
     assert pipe.infill("moon [1] [1] red", source=source).texts == ["moon tree cat red"]
     assert pipe.infill("[*]", source=source, num_candidates=3, return_top=1).texts == [reverse(source)]
     assert pipe.edit("moon tree bird red", 0.9, source=source, **FEW).texts == [reverse(source)]
+
+
+def test_length_is_counted_in_tokens_where_words_have_several(pipe: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A vocabulary of pieces: the shapes of the words are left to the text, unless a wish counts words."""
+    source = "red cat tree moon"
+    ids = pipe.tokenizer.encode(source)
+    tokens = tokens_given(pipe.model, ids)
+    assert tokens[4] > 0.9
+    np.testing.assert_allclose(words_given(pipe.model, ids), tokens)
+    monkeypatch.setattr(pipe.model.config, "piece_counts", [0, 0, 6])  # two tokens a word
+    words = words_given(pipe.model, ids)
+    assert words.sum() == pytest.approx(1.0)
+    assert words[2] == pytest.approx(tokens[3:6].sum())  # to the nearest even number where it lies between two
+    writer = pipe._given(source, Settings())
+    row = writer.layout([], 0, 0)
+    assert (row.free, row.starts, row.open_words) == (True, (1, -1, -1, -1), 0)
+    assert not writer.layout([Length(2)], 0, 0).free
+    assert pipe.generate(source=source, **FEW).texts == [reverse(source)]
 
 
 def test_scores_know_the_source(pipe: Pipeline) -> None:
@@ -196,7 +223,12 @@ def test_command_line_learns_and_writes_from_sources(tmp_path: Path) -> None:
     data = {"source_column": None, "text_column": "target"}
     short = settings(tmp_path, data=data, train={"steps": 2, "preview": 1}, model={"max_source_length": 0})
     (tmp_path / "run.yaml").write_text(yaml.safe_dump(short), encoding="utf-8")
-    found = CliRunner().invoke(app, ["train", "--config", str(tmp_path / "run.yaml"), "--task", "seq2seq"])
+    learn = ["train", "--config", str(tmp_path / "run.yaml"), "--task", "seq2seq"]
+    planned = CliRunner().invoke(app, [*learn, "--dry-run"])
+    assert "column source: 2.0 tokens on average, at most 2; 15% of the examples without" in " ".join(
+        planned.output.split()
+    )
+    found = CliRunner().invoke(app, learn)
     assert found.exit_code == 0, found.output
     recorded = RunConfig.model_validate(yaml.safe_load((tmp_path / "run" / "best" / "run.yaml").read_text()))
     assert recorded.data.source_column == "source"

@@ -67,9 +67,15 @@ def _data(plan: "Plan") -> Facts:
     words = f"{len(plan.tokenizer):,} entries ({plan.tokenizer.kind}), {plan.unknown_rate:.2%} of the validation words unknown"
     counts = plan.model_config.length_counts or []
     dropped = f", {corpus.dropped:,} not used" if corpus.dropped else ""
+    sources: Facts = []
+    if plan.sources is not None:
+        sizes, share = [len(pair.source) for pair in plan.sources.train], plan.config.train.source_dropout
+        known = f"{sum(sizes) / len(sizes):.1f} tokens on average, at most {max(sizes)}; {share:.0%} of the examples without"
+        sources = [("sources", f"column {data.source_column}: {known}")]
     return [
         ("training", f"{len(corpus.train):,} lines from {data.train}{dropped}"),
         ("validation", f"{len(corpus.validation):,} lines, {held}"),
+        *sources,
         ("vocabulary", words),
         ("lengths", f"0 {sparkline(counts)} {len(counts) - 1} words"),
     ]

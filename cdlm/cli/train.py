@@ -29,6 +29,12 @@ Task = Annotated[
         "--task", help="lm: texts; seq2seq: texts from source texts, two columns. By default what the file says."
     ),
 ]
+InitFrom = Annotated[
+    str | None,
+    typer.Option(
+        "--init-from", metavar="FOLDER", help="Model or pretrained encoder whose weights the run starts from."
+    ),
+]
 Config = Annotated[Path, typer.Option("--config", "-c", help="YAML file; see configs/.", show_default=False)]
 Overrides = Annotated[
     list[str] | None,
@@ -47,6 +53,7 @@ def train(
     config: Config,
     overrides: Overrides = None,
     task: Task = None,
+    init_from: InitFrom = None,
     max_minutes: MaxMinutes = None,
     dry_run: DryRun = False,
     no_resume: NoResume = False,
@@ -58,6 +65,11 @@ def train(
     """
     from cdlm.config import load_config
 
+    overrides = list(overrides or [])
+    if init_from is not None:
+        from cdlm.training.warm_start import starting_from
+
+        overrides.append(starting_from(init_from))
     settings = load_config(find_config(config), overrides, task=task)
     console = screen()
     warn_on(console)

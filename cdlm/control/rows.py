@@ -44,6 +44,11 @@ def free_row(room: int) -> Row:
     return Row((-1,) * room, (-1,) * room, (slice(0, room),), free=True)
 
 
+def any_words(tokens: int) -> Row:
+    """Open positions that all become text, in whatever words."""
+    return Row((-1,) * tokens, (1, *(-1,) * (tokens - 1)), (slice(0, tokens),), free=True)
+
+
 def lay_out(layout: Layout, sizes: Sequence[int], pieces: np.ndarray, rng: np.random.Generator) -> Row | None:
     """Positions of a text whose gaps have ``sizes`` words; a word of a gap takes k positions with weight ``pieces[k]``.
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from cdlm.types import Clocks, Hidden, Latent, Mask
@@ -53,7 +53,7 @@ class Joined:
         }
         return cls(Features(**parts), order.argsort(1)[:, there.shape[1] :])  # type: ignore[arg-type]
 
-    def text_of(self, hidden: Hidden) -> Hidden:
+    def text_of(self, hidden: Hidden) -> Float[Tensor, "batch target hidden"]:
         """The hidden states of the text's positions."""
         return _ordered(hidden, self.places)
 

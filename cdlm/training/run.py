@@ -1,7 +1,6 @@
 """A training run from a configuration: plan it, start or resume it, export the best averaged weights."""
 
 import json
-import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 import yaml
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from transformers import TrainerCallback, TrainingArguments
 
 from cdlm.config import ConfigError, RunConfig, dump_config, parse_config
@@ -19,17 +16,17 @@ from cdlm.data.batches import TokenBatches
 from cdlm.data.corpus import Corpus, CorpusError, load_corpus
 from cdlm.data.tokenizer import TextTokenizer, build_tokenizer
 from cdlm.diffusion.configuration import DiffusionLMConfig
-from cdlm.diffusion.denoiser import backbone_config, load_backbone_weights
+from cdlm.diffusion.denoiser import backbone_config
 from cdlm.diffusion.model import DiffusionLM
 from cdlm.diffusion.objective import OBJECTIVES, NoisedBatch
 from cdlm.files import write_folder, write_json, write_text
-from cdlm.hub import WEIGHTS, fill_model_folder
+from cdlm.hub import fill_model_folder
 from cdlm.training.callbacks import Progress, TimeLimit, Validate, Watch
 from cdlm.training.noising import ClockMixture, Noising, Pair, collate
 from cdlm.training.pairs import PairSources, read_pair_corpus, size_of, source_room
 from cdlm.training.trainer import DiffusionTrainer, complete_checkpoints
+from cdlm.training.warm_start import in_the_shape_of_its_encoder, start_weights
 
-logger = logging.getLogger(__name__)
 _VALIDATION_LINES = 1000
 
 Preview = Callable[[DiffusionLM, TextTokenizer, int, Sequence[str]], list[str]]
@@ -67,6 +64,7 @@ class Plan:
     def epochs(self) -> float:
         """Passes over the corpus in all steps."""
         tokens = sum(min(len(t) + 2, self.config.model.max_length) for t in self.texts)
+        tokens += 0 if self.sources is None else sum(len(pair.source) for pair in self.sources.train)
         train = self.config.train
         return train.steps * train.tokens_per_batch * train.gradient_accumulation_steps / tokens
 
@@ -77,6 +75,7 @@ def plan_run(config: RunConfig) -> Plan:
     Raises:
         CorpusError, ConfigError, ValueError: bad input, before any work.
     """
+    config = in_the_shape_of_its_encoder(config)
     data = config.data
     if data.source_column is not None:
         return _plan_pairs(config)
@@ -108,7 +107,7 @@ def _plan_pairs(config: RunConfig) -> Plan:
     settings.max_source_length, settings.source_dropout = source_room(config.model), config.train.source_dropout
     backbone_config(settings)
     _on_cpu(config.train.device)
-    return Plan(config, found.corpus, tokenizer, texts, held_out, settings, sources)
+    return Plan(config, found.corpus, tokenizer, texts, held_out, settings, sources=sources)
 
 
 def _tokenizer(config: RunConfig, lines: Sequence[str]) -> TextTokenizer:
@@ -219,11 +218,7 @@ def build_trainer(plan: Plan, out: Path, callbacks: Sequence[TrainerCallback] = 
     settings, train = plan.config, plan.config.train
     torch.manual_seed(train.seed)
     model = DiffusionLM(plan.model_config)
-    if settings.model.init_from:
-        start_from(model, Path(settings.model.init_from))
-    if settings.model.backbone_init_from:
-        taken = load_backbone_weights(model.denoiser.backbone, settings.model.backbone_init_from)
-        logger.info("backbone: %d tensors from %s", len(taken), settings.model.backbone_init_from)
+    start_weights(model, plan.tokenizer, settings.model)
     if not train.self_conditioning:  # never trained, yet samplers pass the previous estimate to every model
         torch.nn.init.zeros_(model.denoiser.previous.weight)
     noising = _noising(settings)
@@ -244,18 +239,6 @@ def build_trainer(plan: Plan, out: Path, callbacks: Sequence[TrainerCallback] = 
         refit_every=train.refit_every,
         callbacks=callbacks,
     )
-
-
-def start_from(model: DiffusionLM, folder: Path) -> None:
-    """Take the weights of another model of this shape.
-
-    Raises:
-        ConfigError: there is none, or its shapes differ.
-    """
-    try:
-        model.load_state_dict({k: v.float() for k, v in load_file(folder / WEIGHTS).items()})
-    except (OSError, RuntimeError, SafetensorError) as error:
-        raise ConfigError(f"model.init_from={folder}: {error}") from None
 
 
 def _noising(config: RunConfig, **changes: object) -> Noising:
