@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from cdlm.cli.dry_run import measure
-from cdlm.config import parse_config
+from cdlm.config import RunConfig, parse_config
 from cdlm.evaluation.suite import machine
 from cdlm.files import write_text
 from cdlm.training.run import plan_run, train
@@ -58,30 +58,25 @@ def arms(encoder: str) -> dict[str, dict[str, Any]]:
     }
 
 
-def run(name: str, model: dict[str, Any], options: argparse.Namespace, folder: Path) -> Arm:
-    """Train for the time, in steps of the speed measured just before."""
+def configured(model: dict[str, Any], options: argparse.Namespace, folder: Path, **run: Any) -> RunConfig:
+    """The configuration of a run."""
     rate = {
         "learning_rate": options.learning_rate,
         "tokens_per_batch": options.tokens,
         "preview": 0,
         "seed": options.seed,
     }
-    raw: dict[str, Any] = {
-        "data": {"train": options.data, "min_count": options.min_count},
-        "model": model,
-        "train": rate,
-    }
-    raw["output"] = str(folder / name)
-    parameters, seconds, _ = measure(plan_run(parse_config(raw)))
+    data = {"train": options.data, "min_count": options.min_count}
+    return parse_config({"data": data, "model": model, "train": rate | run, "output": str(folder)})
+
+
+def run(name: str, model: dict[str, Any], options: argparse.Namespace, folder: Path) -> Arm:
+    """Train for the time, in steps of the speed measured just before."""
+    parameters, seconds, _ = measure(plan_run(configured(model, options, folder / name)))
     steps = max(EVALUATIONS, int(60 * options.minutes / seconds))
-    every = {
-        "steps": steps,
-        "eval_every": max(1, steps // EVALUATIONS),
-        "save_every": steps,
-        "warmup_steps": steps // 20,
-    }
+    every = {"eval_every": steps // EVALUATIONS, "save_every": steps, "warmup_steps": steps // 20, "steps": steps}
     started = time.monotonic()
-    train(parse_config(raw | {"train": rate | every}))
+    train(configured(model, options, folder / name, **every))
     taken = time.monotonic() - started
     history = json.loads((complete_checkpoints(folder / name)[-1] / "trainer_state.json").read_text())["log_history"]
     curve = [(entry["step"] / steps, entry["cross_entropy"]) for entry in history if "cross_entropy" in entry]

@@ -61,7 +61,7 @@ class _Run:
     vocabulary: Vocabulary
     noise: TextNoise
     temperature: float
-    guidance: Guidance
+    guidance: Guidance = UNGUIDED
 
 
 @torch.no_grad()
