@@ -33,7 +33,8 @@ from cdlm.files import write_folder, write_json, write_text
 from cdlm.hub import file_fingerprint, fill_model_folder
 from cdlm.pipeline import Pipeline
 from cdlm.sampling.samplers import DDIM, Commit, Sampler
-from cdlm.training.run import Plan, build_trainer, plan_run
+from cdlm.training.plan import Plan, plan_run
+from cdlm.training.run import build_trainer
 from controllers import Length
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -30,8 +30,9 @@ from cdlm.hub import fill_model_folder, load_model
 from cdlm.lengths import LengthModel
 from cdlm.pipeline import Pipeline
 from cdlm.training.lengths import train_length_head
+from cdlm.training.plan import plan_run
 from cdlm.training.prompted import fine_tune
-from cdlm.training.run import plan_run, train
+from cdlm.training.run import train
 from cdlm.training.teacher import Scored, TeacherRecipe, train_teacher
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -25,7 +25,8 @@ from cdlm.lengths import LengthModel
 from cdlm.shelf import HEADS_FOLDER
 from cdlm.training.controllers import train_controller
 from cdlm.training.lengths import train_length_head
-from cdlm.training.run import plan_run, train
+from cdlm.training.plan import plan_run
+from cdlm.training.run import train
 
 ROOT = Path(__file__).resolve().parent.parent
 TEACHER = ROOT / "benchmarks" / "teacher"

@@ -32,7 +32,8 @@ from cdlm.data.corpus import Corpus
 from cdlm.diffusion.model import DiffusionLM
 from cdlm.files import write_json, write_text
 from cdlm.pipeline import Pipeline
-from cdlm.training.run import Plan, build_trainer
+from cdlm.training.plan import Plan
+from cdlm.training.run import build_trainer
 from controllers import Length
 
 ROOT = Path(__file__).resolve().parent.parent

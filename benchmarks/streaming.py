@@ -26,7 +26,8 @@ from cdlm.data.stream import StreamedBatches
 from cdlm.files import write_json, write_text
 from cdlm.training.callbacks import Progress, Watch
 from cdlm.training.corpora import token_batches
-from cdlm.training.run import Plan, build_trainer, plan_run
+from cdlm.training.plan import Plan, plan_run
+from cdlm.training.run import build_trainer
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"

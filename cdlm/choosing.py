@@ -17,6 +17,11 @@ def attempt_key(index: int, attempt: int) -> int:
     return index + (attempt << _ATTEMPT_BITS)
 
 
+def index_of(key: int) -> int:
+    """The number of the text that a key belongs to."""
+    return key & ((1 << _ATTEMPT_BITS) - 1)
+
+
 def _better(old: Written, new: Written, attempts: int) -> Written:
     kept = max((old, new), key=lambda w: sum(v.score for v in w.verdicts) + w.satisfied)
     return replace(charged(kept, (old, new)), attempts=attempts)

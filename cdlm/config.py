@@ -18,6 +18,9 @@ DEFAULT_BACKBONE: dict[str, Any] = {
 }
 
 
+Task = Literal["lm", "seq2seq"]
+
+
 class ConfigError(ValueError):
     """A configuration that cannot be used; the message names the key and the fix."""
 
@@ -41,6 +44,9 @@ class ModelConfig(Section):
     embedding_dim: int = Field(32, ge=2, le=1024, description="width of the diffused embeddings")
     normalise_embeddings: bool = Field(True, description="rows of length sqrt(dim)")
     max_length: int = Field(64, ge=4, le=4096, description="positions of a canvas, START and END included")
+    max_source_length: int = Field(
+        0, ge=0, le=4096, description="positions of a source; 0: max_length, where there are any"
+    )
     schedule: Literal["learned", "sqrt", "cosine", "linear"] = "learned"
     min_noise: float = Field(0.5, gt=0, description="sigma / alpha of the learned schedule at t -> 0")
     max_noise: float = Field(25.0, gt=0, description="sigma / alpha of the learned schedule at t = 1")
@@ -71,6 +77,12 @@ class DataConfig(Section):
         None, description="the same; without it 1 line in 20 (at most 2,000) is held out by seed"
     )
     text_column: str = Field("text", description="column of csv, jsonl, parquet and Hub data")
+    source_column: str | None = Field(
+        None, description="column of the source texts that text_column is to be written from; none: texts alone"
+    )
+    columns: tuple[str, ...] = Field(
+        (), description="names for the columns of pairs in csv and tsv without such a line"
+    )
     tokenizer: Literal["word", "bpe"] | str = Field("word", description="word, bpe, or a folder with a tokenizer")
     min_count: int = Field(11, ge=1, description="a word must occur this often to enter the vocabulary")
     vocab_size: int | None = Field(None, ge=8, description="cap of the vocabulary (the size for bpe)")
@@ -120,6 +132,9 @@ class TrainConfig(Section):
         0.3, ge=0, le=1, description="share of examples whose previous estimate is told something, as by a wish"
     )
     window: float = Field(0.1, ge=0, le=1, description="share of examples that are windows of their text")
+    source_dropout: float = Field(
+        0.1, ge=0, lt=1, description="share of examples shown without their source; above 0 allows guidance_scale"
+    )
     clocks: ClocksConfig = ClocksConfig()
     refit_every: int = Field(100, ge=1, description="steps between fits of the learned clock")
     eval_every: int = Field(500, ge=1)
@@ -152,11 +167,25 @@ class RunConfig(Section):
     def _fits(self) -> Self:
         if self.train.objective == "diffusion_lm" and self.model.head != "regression":
             raise ValueError("train.objective=diffusion_lm needs model.head=regression")
+        data, source = self.data, self.data.source_column
+        if source is None and (data.columns or self.model.max_source_length):
+            raise ValueError(
+                "data.columns and model.max_source_length need data.source_column, the column of the sources"
+            )
+        if source is not None and data.streaming:
+            raise ValueError("data.streaming reads texts, not pairs; leave out data.streaming or data.source_column")
+        if source == data.text_column:
+            raise ValueError(f"data.source_column and data.text_column are both {source}; name two columns")
+        if data.columns and not {source, data.text_column} <= set(data.columns):
+            raise ValueError(f"data.columns has to name {source} (source_column) and {data.text_column} (text_column)")
         return self
 
 
-def load_config(path: Path, overrides: list[str] | None = None) -> RunConfig:
+def load_config(path: Path, overrides: list[str] | None = None, *, task: Task | None = None) -> RunConfig:
     """Read YAML, apply ``section.key=value`` overrides, validate.
+
+    Args:
+        task: ``seq2seq`` learns texts from source texts; columns that are not named are ``source`` and ``target``.
 
     Raises:
         ConfigError: the file is missing or not YAML, a key is unknown (the nearest is named), or a value does not fit.
@@ -171,7 +200,18 @@ def load_config(path: Path, overrides: list[str] | None = None) -> RunConfig:
         raise ConfigError(f"{path} must hold sections such as data: and train:")
     for override in overrides or []:
         _override(raw, override)
+    if task is not None:
+        _for_task(raw, task)
     return parse_config(_expand(raw))
+
+
+def _for_task(raw: dict[str, Any], task: Task) -> None:
+    data = raw.setdefault("data", {})
+    if task == "seq2seq":
+        named = {key: value for key, value in data.items() if value is not None}
+        raw["data"] = {"source_column": "source", "text_column": "target", **named}
+    elif data.get("source_column") is not None:
+        raise ConfigError(f"data.source_column={data['source_column']} makes it seq2seq; leave it out, or --task")
 
 
 def parse_config(raw: dict[str, Any]) -> RunConfig:

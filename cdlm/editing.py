@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from cdlm.control.controller import Controller, WishError
 from cdlm.control.layout import Layout, Vocabulary
 from cdlm.control.rows import Row
 from cdlm.output import Written
+from cdlm.sampling.guidance import Guidance
 from cdlm.sampling.loop import Frame, noised_state, trajectory
 from cdlm.sampling.randomness import TextNoise
 from cdlm.settings import Settings
@@ -65,7 +66,7 @@ class Edit:
         if bool(unknown.all()):
             return {key: self._finished(self.text, writer, controllers) for key in keys}
         row = Row(tuple(i if u else -1 for i, u in zip(self.ids, unknown.tolist(), strict=True)), self._begins(), ())
-        canvas = writer.canvas([row] * len(keys), controllers)
+        canvas = writer.canvas([replace(row, source=writer.source(key)) for key in keys], controllers)
         typed = torch.tensor([[2, *self.ids, 3]], device=writer.model.device).expand(len(keys), -1)
         typed = torch.nn.functional.pad(typed, (0, canvas.shape[1] - typed.shape[1]), value=writer.tokenizer.pad_id)
         seen = canvas.pin(~canvas.decided, typed)
@@ -81,6 +82,7 @@ class Edit:
             steps=settings.num_inference_steps,
             noise=noise,
             temperature=settings.temperature,
+            guidance=Guidance(settings.guidance_scale),
             early_stop=settings.early_stop,
             start=noised_state(writer.model, seen, clocks, noise),
         )

@@ -52,8 +52,10 @@ class LengthModel:
         settings = {"embedding_dim": embedding_dim, "max_length": self.head.max_length}
         (folder / HEAD_CONFIG).write_text(json.dumps(settings, indent=2) + "\n")
 
-    def gap_weights(self, layout: Layout, model: DiffusionLM) -> list[np.ndarray]:
-        """One array per gap, index = words."""
+    def gap_weights(self, layout: Layout, model: DiffusionLM, source: Sequence[int] = ()) -> list[np.ndarray]:
+        """One array per gap, index = words; ``source`` is what the text is written from, as token ids."""
+        if source and model.length_head is not None:
+            return LengthModel(words_given(model, source)).gap_weights(layout, model)
         if not layout.template:
             return [self.counts for _ in layout.gaps]
         if self.head is None:
@@ -73,3 +75,21 @@ class LengthModel:
         gaps = ids == GAP
         logits = self.head.to(model.device)(model.embed(ids.clamp(min=0)), gaps, torch.ones_like(gaps))
         return list(logits[0][gaps[0]].softmax(-1).cpu().double().numpy())
+
+
+@torch.no_grad()
+def tokens_given(model: DiffusionLM, source: Sequence[int]) -> np.ndarray:
+    """P(n tokens | source), index n; at least one, and no more than the model has room for."""
+    ids = torch.tensor([list(source)], device=model.device)
+    logits = model.length_logits(ids, torch.ones_like(ids, dtype=torch.bool))[0, 1 : model.config.max_length - 1]
+    weights: np.ndarray = np.append(0.0, logits.double().softmax(-1).cpu().numpy())
+    return weights
+
+
+def words_given(model: DiffusionLM, source: Sequence[int]) -> np.ndarray:
+    """P(n words | source), index n: that of its tokens, with as many tokens a word as the corpus has on average."""
+    weights = tokens_given(model, source)[1:]
+    pieces = np.array(model.config.piece_counts or [0, 1], dtype=float)
+    a_word = (pieces * np.arange(len(pieces))).sum() / pieces.sum()
+    words = np.maximum(1, np.round(np.arange(1, len(weights) + 1) / a_word)).astype(int)
+    return np.bincount(words, weights=weights)

@@ -7,6 +7,18 @@ from cdlm.control.controller import Verdict
 
 
 @dataclass(frozen=True)
+class TextFrame:
+    """One step of a streamed text: its words so far, how sure the model is of each, and which are decided."""
+
+    step: int
+    steps: int
+    words: tuple[str, ...]
+    certainty: tuple[float, ...]
+    decided: tuple[bool, ...]
+    text: str
+
+
+@dataclass(frozen=True)
 class Written:
     """One finished text.
 

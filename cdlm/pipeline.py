@@ -1,7 +1,7 @@
 """Pipeline: load a model once; generate, infill, edit, score, stream."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,35 +11,23 @@ import numpy as np
 from cdlm.choosing import OnUnsatisfied, attempt_key, check_modes, rank, satisfy
 from cdlm.control.controller import Controller, Verdict, WishError, conflicts
 from cdlm.control.layout import Layout
-from cdlm.control.rows import render
 from cdlm.data.tokenizer import TextTokenizer
 from cdlm.diffusion.model import DiffusionLM
 from cdlm.editing import Edit
 from cdlm.hub import find_model, load_model, place_model, save_model
 from cdlm.lengths import LengthModel
-from cdlm.output import Output, Written, charged
-from cdlm.sampling.loop import EarlyStop, Frame
+from cdlm.output import Output, TextFrame, Written, charged
+from cdlm.sampling.loop import EarlyStop
 from cdlm.sampling.samplers import Sampler
 from cdlm.sampling.select import Select
 from cdlm.sampling.steering import Steering
 from cdlm.scoring import Score, score_texts
-from cdlm.settings import INFILL_STEPS, Settings, check_counts, infill_sampler, resolve
+from cdlm.settings import INFILL_STEPS, Settings, check_counts, infill_sampler, known_options, resolve
 from cdlm.shelf import HEADS_FOLDER, HeadShelf
+from cdlm.sources import read_sources
 from cdlm.templates import template_wish
 from cdlm.watching import Watcher
 from cdlm.writing import Writer
-
-
-@dataclass(frozen=True)
-class TextFrame:
-    """One step of a streamed text: its words so far, how sure the model is of each, and which are decided."""
-
-    step: int
-    steps: int
-    words: tuple[str, ...]
-    certainty: tuple[float, ...]
-    decided: tuple[bool, ...]
-    text: str
 
 
 class Pipeline:
@@ -91,7 +79,9 @@ class Pipeline:
         self,
         count: int = 1,
         *,
+        source: str | Sequence[str] | None = None,
         controllers: Sequence[Controller] = (),
+        guidance_scale: float = 1.0,
         num_inference_steps: int | None = None,
         seed: int = 0,
         sampler: Sampler | str | None = None,
@@ -107,6 +97,8 @@ class Pipeline:
         """Write ``count`` texts that obey the controllers.
 
         Args:
+            source: what the texts are written from, for a model trained with sources; of a list, ``count`` texts each, in order.
+            guidance_scale: how closely a source is followed: 1 as the model learnt it, above 1 more, 0 not at all.
             num_inference_steps: network evaluations per text.
             seed: the same seed gives the same texts, whatever the batch.
             num_candidates, select: write several per text, keep the best by judges and plausibility, or the consensus (``mbr``).
@@ -114,7 +106,7 @@ class Pipeline:
             callback_on_step_end: is shown every step; what it raises ends the run.
 
         Raises:
-            WishError, LayoutError: wishes that cannot be met, before any sampling.
+            WishError, LayoutError: wishes that cannot be met, or a source that the model cannot read, before any sampling.
             Unsatisfied: with ``on_unsatisfied="raise"``.
         """
         check_counts(count=count, num_candidates=num_candidates, batch_size=batch_size)
@@ -126,14 +118,16 @@ class Pipeline:
             sampler=sampler,
             steering=steering,
             temperature=temperature,
+            guidance_scale=guidance_scale,
             early_stop=early_stop,
             batch_size=batch_size,
             callback_on_step_end=callback_on_step_end,
         )
-        groups = self._candidates(range(count), num_candidates, controllers, settings, seed)
+        writer = self._given(source, settings, count)
+        groups = _candidates(writer, num_candidates, controllers, settings, seed)
         ranked = [rank(group, select) for group in groups]
         chosen = [charged(r[0], r) for r in ranked]
-        again = partial(self._writer.write, controllers=controllers, settings=settings, seed=seed)
+        again = partial(writer.write, controllers=controllers, settings=settings, seed=seed)
         return Output(tuple(satisfy(chosen, again, on_unsatisfied)))
 
     def infill(
@@ -162,6 +156,8 @@ class Pipeline:
         check_counts(return_top=return_top, num_candidates=num_candidates)
         if count is not None:
             raise WishError(f"count={count} and return_top={return_top}: give one of them")
+        if not isinstance(options.get("source"), str | None):
+            raise WishError("return_top compares the candidates of one text; give one source")
         if return_top > num_candidates:
             raise WishError(f"return_top={return_top} of num_candidates={num_candidates}: ask for more candidates")
         select = options.pop("select", "best")
@@ -174,6 +170,7 @@ class Pipeline:
         text: str,
         strength: float = 0.5,
         *,
+        source: str | Sequence[str] | None = None,
         controllers: Sequence[Controller] = (),
         count: int = 1,
         **options: Any,
@@ -187,29 +184,44 @@ class Pipeline:
         controllers = self._bound(controllers)
         edit = Edit.of(text, strength, self.tokenizer, self.model.config.max_length)
         seed, mode = options.pop("seed", 0), options.pop("on_unsatisfied", "return")
-        settings = self._settings(controllers, **_known("edit", options))
+        settings = self._settings(controllers, **known_options("edit", options))
         check_modes(on_unsatisfied=mode, seed=seed)
-        again = partial(edit.write, self._writer, controllers=controllers, settings=settings, seed=seed)
-        return Output(tuple(satisfy(list(again(range(count)).values()), again, mode)))
+        writer = self._given(source, settings, count)
+        again = partial(edit.write, writer, controllers=controllers, settings=settings, seed=seed)
+        return Output(tuple(satisfy(list(again(range(writer.sources.texts)).values()), again, mode)))
 
     def judge(self, texts: Sequence[str], controllers: Sequence[Controller]) -> list[list[Verdict]]:
         """For every text one verdict per controller, from the text alone."""
         wishes = self._bound(controllers)
         return [[wish.judge(text, self.tokenizer) for wish in wishes] for text in texts]
 
-    def score(self, texts: Sequence[str], *, draws: int = 32, seed: int = 0) -> list[Score]:
-        """A variational bound on -log P(text), per token, with its Monte-Carlo error."""
-        return score_texts(self.model, self.tokenizer, texts, draws=draws, seed=seed)
+    def score(
+        self, texts: Sequence[str], *, source: Sequence[str] | None = None, draws: int = 32, seed: int = 0
+    ) -> list[Score]:
+        """A variational bound on -log P(text | its length and source), per token; ``source`` holds one for every text."""
+        sources = read_sources(source, self.model, self.tokenizer)
+        return score_texts(self.model, self.tokenizer, texts, sources=sources.ids, draws=draws, seed=seed)
 
     def stream(
-        self, *, controllers: Sequence[Controller] = (), seed: int = 0, index: int = 0, **options: Any
+        self,
+        *,
+        source: str | Sequence[str] | None = None,
+        count: int = 1,
+        controllers: Sequence[Controller] = (),
+        seed: int = 0,
+        index: int = 0,
+        **options: Any,
     ) -> Iterator[TextFrame]:
-        """Write one text and yield every step; the last frame's text is what :meth:`generate` gives for that index."""
+        """Write one text and yield every step; the last frame's text is what :meth:`generate` gives for that index.
+
+        With several sources ``index`` counts on through ``count`` texts of each.
+        """
         controllers = self._bound(controllers)
-        settings = self._settings(controllers, **_known("stream", options))
-        row = self._writer.layout(controllers, index, seed)
-        for frame in self._writer.frames([row], [index], controllers, settings, seed):
-            yield self._text_frame(frame, row)
+        settings = self._settings(controllers, **known_options("stream", options))
+        writer = self._given(source, settings, count)
+        row = writer.layout(controllers, index, seed)
+        for frame in writer.frames([row], [index], controllers, settings, seed):
+            yield writer.text_frame(frame, row)
 
     def plan(self, controllers: Sequence[Controller]) -> Layout:
         """What the wishes leave open: context, gaps and lengths, before anything is drawn."""
@@ -217,49 +229,26 @@ class Pipeline:
 
     def _bound(self, controllers: Sequence[Controller]) -> list[Controller]:
         """The wishes with the heads that they need."""
-        _check_wishes(controllers)
+        conflicts(controllers)
         return [wish.bind(self.heads, self.tokenizer) for wish in controllers]
 
     def _settings(self, controllers: Sequence[Controller], **options: Any) -> Settings:
         """How a request is sampled, with the temperature that this model likes where none is asked for."""
         return resolve(controllers, self.model.config.free_temperature, **options)
 
-    def _text_frame(self, frame: Frame, row: Any) -> TextFrame:
-        tokens = frame.tokens[0, 1:-1].tolist()
-        return TextFrame(
-            step=frame.step,
-            steps=frame.steps,
-            words=tuple(self.tokenizer.tokens(tokens)),
-            certainty=tuple(frame.certainty[0, 1:-1].tolist()),
-            decided=tuple(frame.decided[0, 1:-1].tolist()),
-            text=render(row, self._writer.before_end(frame.tokens[0].tolist()), self.tokenizer)[0],
-        )
+    def _given(self, source: str | Sequence[str] | None, settings: Settings, count: int = 1) -> Writer:
+        """The writer of a request, with what it writes from."""
+        scale = settings.guidance_scale
+        sources = read_sources(source, self.model, self.tokenizer, count=count, guidance_scale=scale)
+        return replace(self._writer, sources=sources)
 
-    def _candidates(
-        self, indices: Sequence[int], count: int, controllers: Sequence[Controller], settings: Settings, seed: int
-    ) -> list[list[Written]]:
-        keys = [[attempt_key(i, c) for c in range(count)] for i in indices]
-        written = self._writer.write([k for group in keys for k in group], controllers, settings, seed)
-        return [[written[k] for k in group] for group in keys]
-
-    def _gap_weights(self, layout: Layout) -> list[np.ndarray]:
-        return self.lengths.gap_weights(layout, self.model)
+    def _gap_weights(self, layout: Layout, source: Sequence[int]) -> list[np.ndarray]:
+        return self.lengths.gap_weights(layout, self.model, source)
 
 
-def _check_wishes(controllers: Any) -> None:
-    if not isinstance(controllers, Sequence) or not all(isinstance(c, Controller) for c in controllers):
-        raise WishError(f"controllers is a list of controllers, such as [Length(12)], not {controllers!r}")
-    conflicts(controllers)
-
-
-_OPTIONS = frozenset(
-    "num_inference_steps sampler steering temperature early_stop batch_size callback_on_step_end".split()
-)
-
-
-def _known(verb: str, options: dict[str, Any]) -> dict[str, Any]:
-    """Sampling options, and nothing else."""
-    strange = set(options) - _OPTIONS
-    if strange:
-        raise TypeError(f"{verb} has no option {min(strange)!r}")
-    return options
+def _candidates(
+    writer: Writer, count: int, controllers: Sequence[Controller], settings: Settings, seed: int
+) -> list[list[Written]]:
+    keys = [[attempt_key(i, c) for c in range(count)] for i in range(writer.sources.texts)]
+    written = writer.write([k for group in keys for k in group], controllers, settings, seed)
+    return [[written[k] for k in group] for group in keys]

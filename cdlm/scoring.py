@@ -36,29 +36,49 @@ class Score:
 
 
 def score_texts(
-    model: DiffusionLM, vocabulary: Vocabulary, texts: Sequence[str], *, draws: int = 32, seed: int = 0
+    model: DiffusionLM,
+    vocabulary: Vocabulary,
+    texts: Sequence[str],
+    *,
+    sources: Sequence[Sequence[int]] = (),
+    draws: int = 32,
+    seed: int = 0,
 ) -> list[Score]:
     """The variational bound of a continuous-time VP diffusion (Kingma et al. 2021, equation 17).
 
     ``-log p(x) <= KL(q(z_1|x) || N(0, 1)) + E[-log p(x | z_0)] + 1/2 int SNR'(u) E ||x0 - x0_hat(z_u)||^2 du``, integrated over
     the log-noise u by one stratified draw per stratum, each text with its own numbers.
 
+    Args:
+        sources: what each text is written from, as token ids; none for a model without.
+
     Raises:
-        WishError: a text without a word or longer than the model, or fewer than two draws.
+        WishError: a text without a word or longer than the model, fewer than two draws, or not one source a text.
     """
     if draws < 2:
         raise WishError(f"draws={draws}: the error needs at least two")
+    if sources and len(sources) != len(texts):
+        raise WishError(f"{len(texts)} texts and {len(sources)} sources: give one source for every text")
     ids = [vocabulary.encode(text) for text in texts]
     for text, tokens in zip(texts, ids, strict=True):
         if not 0 < len(tokens) <= model.config.max_length - 2:
             raise WishError(f"{text[:40]!r} has {len(tokens)} tokens; 1 to {model.config.max_length - 2} can be scored")
+    given = list(sources) or [()] * len(ids)
     return [
-        _score(model, vocabulary, tokens, draws, TextNoise(seed, [i], model.device)) for i, tokens in enumerate(ids)
+        _score(model, vocabulary, tokens, given[i], draws, TextNoise(seed, [i], model.device))
+        for i, tokens in enumerate(ids)
     ]
 
 
 @torch.no_grad()
-def _score(model: DiffusionLM, vocabulary: Vocabulary, ids: Sequence[int], draws: int, noise: TextNoise) -> Score:
+def _score(
+    model: DiffusionLM,
+    vocabulary: Vocabulary,
+    ids: Sequence[int],
+    source: Sequence[int],
+    draws: int,
+    noise: TextNoise,
+) -> Score:
     words = torch.tensor([ids] * draws, device=model.device)
     allowed = torch.from_numpy(np.ones(len(vocabulary), dtype=bool)).to(model.device)
     canvas = blank_canvas(
@@ -67,7 +87,7 @@ def _score(model: DiffusionLM, vocabulary: Vocabulary, ids: Sequence[int], draws
         allowed,
         start_id=vocabulary.start_id,
         end_id=vocabulary.end_id,
-    )
+    ).beside([source] * draws)
     open_ = ~canvas.decided
     x0 = model.embed(canvas.tokens)
     level, jacobian = _stratified(model, draws, noise)

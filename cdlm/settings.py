@@ -32,6 +32,7 @@ class Settings:
     steering: Steering = field(default_factory=TiltPosterior)
     num_inference_steps: int = 64
     temperature: float = 1.0
+    guidance_scale: float = 1.0
     early_stop: EarlyStop | None = None
     batch_size: int = 64
     callback_on_step_end: Watcher | None = None
@@ -64,6 +65,7 @@ def resolve(  # noqa: PLR0913 - every option of a request
     sampler: Sampler | str | None = None,
     steering: Steering | str | None = None,
     temperature: float | None = None,
+    guidance_scale: float = 1.0,
     early_stop: EarlyStop | bool = False,
     batch_size: int = 64,
     callback_on_step_end: Watcher | None = None,
@@ -79,17 +81,37 @@ def resolve(  # noqa: PLR0913 - every option of a request
     check_counts(num_inference_steps=steps, batch_size=batch_size)
     if temperature is not None and not (np.isfinite(temperature) and temperature > 0):
         raise WishError(f"temperature is a number above 0, not {temperature}")
+    if not (np.isfinite(guidance_scale) and guidance_scale >= 0):
+        raise WishError(f"guidance_scale is a number of 0 or more, not {guidance_scale}")
     settings = Settings(
         sampler=_named(sampler, SAMPLERS, "sampler") or base.sampler,
         steering=_named(steering, STEERINGS, "steering") or base.steering,
         num_inference_steps=steps,
         temperature=plain if temperature is None else temperature,
+        guidance_scale=guidance_scale,
         early_stop=EarlyStop() if early_stop is True else (early_stop or None),
         batch_size=batch_size,
         callback_on_step_end=callback_on_step_end,
     )
     check_paths(settings.sampler, settings.steering, controllers)
     return settings
+
+
+_OPTIONS = frozenset(
+    "num_inference_steps sampler steering temperature guidance_scale early_stop batch_size callback_on_step_end".split()
+)
+
+
+def known_options(verb: str, options: dict[str, Any]) -> dict[str, Any]:
+    """Sampling options, and nothing else.
+
+    Raises:
+        TypeError: names the first that is none.
+    """
+    strange = set(options) - _OPTIONS
+    if strange:
+        raise TypeError(f"{verb} has no option {min(strange)!r}")
+    return options
 
 
 def check_counts(**counts: Any) -> None:

@@ -1,38 +1,42 @@
 """From wishes to finished texts: layouts are drawn, texts of one length run together, judges look at the result."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 
 import numpy as np
 import torch
 
-from cdlm.choosing import attempt_key
+from cdlm.choosing import attempt_key, index_of
 from cdlm.control.canvas import Canvas, blank_canvas, padded_canvas
 from cdlm.control.controller import Controller, WishError
 from cdlm.control.layout import Layout, Vocabulary, draw_sizes, free_layout
-from cdlm.control.rows import Row, free_row, lay_out, render
+from cdlm.control.rows import Row, any_words, free_row, lay_out, render
 from cdlm.diffusion.model import DiffusionLM
-from cdlm.output import Written, charged
+from cdlm.lengths import tokens_given
+from cdlm.output import TextFrame, Written, charged
+from cdlm.sampling.guidance import Guidance
 from cdlm.sampling.loop import Frame, trajectory
 from cdlm.sampling.randomness import Stream, TextNoise, generator
 from cdlm.settings import Settings
+from cdlm.sources import Sources
 from cdlm.watching import Read, last_frame
 
 _PARTICLE = 1 << 12  # candidates of a steering beside those of a request
 _LAYOUT_DRAWS = 64
 _RESPELLINGS, _RESPELLING_BITS = 6, 56
 
-GapWeights = Callable[[Layout], Sequence[np.ndarray]]
+GapWeights = Callable[[Layout, Sequence[int]], Sequence[np.ndarray]]
 
 
 @dataclass(frozen=True)
 class Writer:
-    """A model, its tokenizer and its length model, ready to write."""
+    """A model, its tokenizer and its length model, ready to write; ``sources`` are what it writes from."""
 
     model: DiffusionLM
     tokenizer: Vocabulary
     gap_weights: GapWeights
+    sources: Sources = field(default_factory=Sources)
 
     def layout(self, controllers: Sequence[Controller], key: int, seed: int) -> Row:
         """Draw the lengths of one text.
@@ -40,13 +44,29 @@ class Writer:
         Raises:
             WishError, LayoutError: the wishes leave no length, or more positions than the model has.
         """
-        rng = generator(seed, key, 0, Stream.LAYOUT)
-        room = self.model.config.max_length - 2
+        rng, source = generator(seed, key, 0, Stream.LAYOUT), self.source(key)
         layout = self.plan(controllers, rng)
+        return replace(self._laid_out(layout, source, rng), source=source)
+
+    def source(self, key: int) -> tuple[int, ...]:
+        """Tokens of what the text of this key is written from."""
+        return self.sources.of(index_of(key))
+
+    def _laid_out(self, layout: Layout, source: tuple[int, ...], rng: np.random.Generator) -> Row:
+        room = self.model.config.max_length - 2
         if self._padded and layout == free_layout(room):
             return free_row(room)
+        if (
+            source
+            and self.model.length_head is not None
+            and self.model.config.piece_counts
+            and layout == free_layout(room)
+        ):
+            # Which words a text has follows from its source: their shapes are not drawn beforehand, only its tokens are counted.
+            chances = tokens_given(self.model, source)
+            return any_words(int(rng.choice(len(chances), p=chances / chances.sum())))
         pieces = np.array(self.model.config.piece_counts or [0, 1], dtype=float)
-        weights, row = self.gap_weights(layout), None
+        weights, row = self.gap_weights(layout, source), None
         for _ in range(_LAYOUT_DRAWS):
             row = lay_out(layout, draw_sizes(layout, weights, rng), pieces, rng)
             if row is not None and len(row.ids) <= room:
@@ -90,6 +110,7 @@ class Writer:
         if self._padded:
             length, free = self.model.config.max_length, rows[0].free
             canvas = padded_canvas(canvas, length, pad_id=vocabulary.pad_id, end_id=vocabulary.end_id, free=free)
+        canvas = canvas.beside([row.source for row in rows])
         for wish in controllers:
             canvas = wish.prepare(canvas, vocabulary)
         if bool(canvas.stuck().any()):
@@ -110,7 +131,20 @@ class Writer:
             steps=settings.num_inference_steps,
             noise=TextNoise(seed, list(keys), self.model.device),
             temperature=settings.temperature,
+            guidance=Guidance(settings.guidance_scale),
             early_stop=settings.early_stop,
+        )
+
+    def text_frame(self, frame: Frame, row: Row) -> TextFrame:
+        """One step of a streamed text: the first of a batch."""
+        tokens = frame.tokens[0, 1:-1].tolist()
+        return TextFrame(
+            step=frame.step,
+            steps=frame.steps,
+            words=tuple(self.tokenizer.tokens(tokens)),
+            certainty=tuple(frame.certainty[0, 1:-1].tolist()),
+            decided=tuple(frame.decided[0, 1:-1].tolist()),
+            text=render(row, self.before_end(frame.tokens[0].tolist()), self.tokenizer)[0],
         )
 
     def write(

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from cdlm.pipeline import Pipeline
 
 CHECKED = [
-    *(f"cdlm.diffusion.{name}" for name in "denoiser embedding length model objective schedule".split()),
-    *(f"cdlm.sampling.{name}" for name in "randomness samplers select state steering".split()),
+    *(f"cdlm.diffusion.{name}" for name in "denoiser embedding length model objective schedule source".split()),
+    *(f"cdlm.sampling.{name}" for name in "guidance randomness samplers select state steering".split()),
     "cdlm.control",
 ]
 """Modules whose annotations, shapes included, are checked at run time in every test; CDLM_CHECK_SHAPES=0 switches that off.

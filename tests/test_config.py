@@ -277,3 +277,34 @@ def test_config_any_value_of_any_key_parses_or_names_the_key(key: str, value: An
 def test_config_any_override_parses_or_raises_config_error(override: str) -> None:
     with suppress(ConfigError):
         load_config(ROOT / "configs" / "e2e.yaml", ["data.train=x", "data.validation=null", override])
+
+
+PAIRS: dict[str, Any] = {"train": "pairs.tsv", "source_column": "source", "text_column": "target"}
+
+
+@pytest.mark.parametrize(
+    ("raw", "said"),
+    [
+        ({"data": {"train": "a.csv", "columns": ["source", "text"]}}, "need data.source_column"),
+        ({"data": {"train": "a.csv"}, "model": {"max_source_length": 8}}, "need data.source_column"),
+        ({"data": PAIRS | {"text_column": "source"}}, "name two columns"),
+        ({"data": PAIRS | {"columns": ["source", "text"]}}, "has to name source .* and target"),
+        ({"data": PAIRS, "train": {"source_dropout": 1.0}}, "source_dropout"),
+    ],
+)
+def test_config_of_pairs_is_checked(raw: dict[str, Any], said: str) -> None:
+    parse_config({"data": PAIRS})
+    with pytest.raises(ConfigError, match=said):
+        parse_config(raw)
+
+
+def test_config_task_names_the_columns_that_the_file_leaves_open(tmp_path: Path) -> None:
+    plain = write(tmp_path, "data: {train: pairs.csv}")
+    config = load_config(plain, task="seq2seq")
+    assert (config.data.source_column, config.data.text_column) == ("source", "target")
+    assert load_config(plain, task="lm") == load_config(plain)
+    named = load_config(plain, ["data.source_column=question", "data.text_column=answer"], task="seq2seq")
+    assert (named.data.source_column, named.data.text_column) == ("question", "answer")
+    with pytest.raises(ConfigError, match="source_column=question"):
+        load_config(plain, ["data.source_column=question"], task="lm")
+    assert parse_config(yaml.safe_load(dump_config(config))) == config

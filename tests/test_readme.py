@@ -19,7 +19,8 @@ BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
 COMMANDS = [line for kind, text in BLOCKS if kind == "sh" for line in text.splitlines() if line.startswith("cdlm ")]
 LABELS = [c for c in COMMANDS if c.endswith("heads/tone") or 'heads/tone"' in c]
 WRITING = [c for c in COMMANDS if "--model e2e" in c and c not in LABELS]
-OWN = [c for c in COMMANDS if c not in WRITING and c not in LABELS]
+PAIRS = [c for c in COMMANDS if "runs/pairs" in c]
+OWN = [c for c in COMMANDS if c not in (*WRITING, *LABELS, *PAIRS)]
 
 
 def invoke(command: str) -> str:
@@ -51,6 +52,18 @@ def test_readme_own_corpus_runs(corpus: Callable[[str], Path], tmp_path: Path, m
     invoke(f"{train} train.steps=10 train.eval_every=10 train.save_every=10")
     assert "heads/tones" in invoke(f"{teach} --steps 5")
     assert len(re.findall(r"(?m)^ \d  ", invoke(f"{write} --steps 8"))) == 4
+
+
+def test_readme_pairs_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both commands in a row, on a small table; the training is shortened."""
+    rows = [f"{name} {food},{name} serves {food} food." for name in ("Zizzi", "Cotto") for food in ("Thai", "French")]
+    (tmp_path / "my-pairs.csv").write_text("\n".join(["source,target", *rows * 8]), encoding="utf-8")
+    (tmp_path / "configs").symlink_to(ROOT / "configs")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CDLM_DATA", str(tmp_path))
+    train, write = PAIRS
+    invoke(f"{train} train.steps=20 train.eval_every=20 train.save_every=20")
+    assert invoke(write).strip()
 
 
 def test_readme_own_labels_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

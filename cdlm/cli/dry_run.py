@@ -10,12 +10,12 @@ from cdlm.cli.screen import facts, short_number, short_time, sparkline, waiting
 
 if TYPE_CHECKING:
     from cdlm.config import RunConfig
-    from cdlm.training.run import Plan
+    from cdlm.training.plan import Plan
 
 
 def rehearse(settings: "RunConfig", console: Console, max_minutes: float | None) -> None:
     """Print the plan of a run."""
-    from cdlm.training.run import plan_run
+    from cdlm.training.plan import plan_run
     from cdlm.training.sizing import measure
 
     with waiting("reading the corpus"):
@@ -39,10 +39,16 @@ def _data(plan: "Plan") -> Facts:
     words = f"{len(plan.tokenizer):,} entries ({plan.tokenizer.kind}), {plan.unknown_rate:.2%} of the validation words unknown"
     counts = plan.model_config.length_counts or []
     first = "streamed, the first " if plan.stream is not None else ""
+    sources: Facts = []
+    if plan.sources is not None:
+        sizes, share = [len(pair.source) for pair in plan.sources.train], plan.config.train.source_dropout
+        known = f"{sum(sizes) / len(sizes):.1f} tokens on average, at most {max(sizes)}; {share:.0%} of the examples without"
+        sources = [("sources", f"column {data.source_column}: {known}")]
     return [
         ("training", f"{first}{len(corpus.train):,} lines from {data.train}"),
         *(("", remark) for remark in remarks(plan)),
         ("validation", f"{len(corpus.validation):,} lines, {held}"),
+        *sources,
         ("vocabulary", words),
         ("lengths", f"0 {sparkline(counts)} {len(counts) - 1} words"),
     ]

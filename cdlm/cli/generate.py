@@ -1,7 +1,7 @@
 """``cdlm generate``."""
 
 from time import perf_counter
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -17,12 +17,26 @@ cdlm generate --count 1 --at Zizzi=1 --length 8 --show-steps
 cdlm generate --candidates 4 --select mbr --json
 cdlm generate --with length=9 --with 'keywords:{"include": ["pub"]}'
 """
+Source = Annotated[
+    list[str] | None,
+    typer.Option("--source", metavar="TEXT", help="Text to write from, for a model trained with sources; repeatable."),
+]
+GuidanceScale = Annotated[
+    float,
+    typer.Option(
+        "--guidance-scale",
+        metavar="X",
+        help="How closely the source is followed: 1 as learnt, above 1 more, 0 not at all.",
+        rich_help_panel=o.SAMPLING,
+    ),
+]
 Count = Annotated[int, typer.Option("--count", "-n", help="How many texts.")]
 
 
 def generate(
     model: o.Model = "e2e",
     count: Count = 8,
+    source: Source = None,
     length: o.LengthWish = None,
     include: o.Include = None,
     exclude: o.Exclude = None,
@@ -34,6 +48,7 @@ def generate(
     sampler: o.SamplerName = None,
     steering: o.SteeringName = None,
     temperature: o.Temperature = None,
+    guidance_scale: GuidanceScale = 1.0,
     early_stop: o.EarlyStop = False,
     candidates: o.Candidates = 1,
     select: o.Select = "best",
@@ -48,9 +63,10 @@ def generate(
     with waiting("loading"):
         wishes = build_wishes(length, include, exclude, at, with_)
         pipe = o.open_pipeline(model, device, dtype)
+    followed: dict[str, Any] = {**sampling.keywords, "source": source, "guidance_scale": guidance_scale}
     if show_steps:
-        for index in range(count):
-            play(pipe.stream(controllers=wishes, index=index, **sampling.keywords), index + 1)
+        for index in range(count * len(source or [""])):
+            play(pipe.stream(count=count, controllers=wishes, index=index, **followed), index + 1)
     from cdlm.settings import default_settings
 
     started = perf_counter()
@@ -61,11 +77,11 @@ def generate(
             num_candidates=candidates,
             select=select,
             on_unsatisfied=on_unsatisfied,
-            **sampling.keywords,
+            **followed,
         )
     seconds = perf_counter() - started
     if json:
         print_output_json(output, seconds, model=model, seed=seed)
     else:
-        whole = count * candidates * (steps or default_settings(wishes).num_inference_steps)
+        whole = len(output) * candidates * (steps or default_settings(wishes).num_inference_steps)
         print_output(output, seconds, planned=whole if early_stop else None)

@@ -11,7 +11,7 @@ from rich.text import Text
 from cdlm.cli.screen import screen
 
 if TYPE_CHECKING:
-    from cdlm.pipeline import TextFrame
+    from cdlm.output import TextFrame
 
 SECONDS_A_FRAME = 0.07
 SURE = 0.5

@@ -2,10 +2,11 @@
 
 import logging
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from signal import Signals
 from time import monotonic
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -19,13 +20,25 @@ if TYPE_CHECKING:
     from cdlm.config import RunConfig
     from cdlm.data.tokenizer import TextTokenizer
     from cdlm.diffusion.model import DiffusionLM
-    from cdlm.training.run import Plan
+    from cdlm.training.plan import Plan
 
 EXAMPLES = """
 cdlm train --config configs/e2e.yaml --dry-run
 cdlm train --config configs/e2e.yaml
 cdlm train --config configs/e2e.yaml train.steps=2000 output=runs/short
 """
+Task = Annotated[
+    Literal["lm", "seq2seq"] | None,
+    typer.Option(
+        "--task", help="lm: texts; seq2seq: texts from source texts, two columns. By default what the file says."
+    ),
+]
+InitFrom = Annotated[
+    str | None,
+    typer.Option(
+        "--init-from", metavar="FOLDER", help="Model or pretrained encoder whose weights the run starts from."
+    ),
+]
 Config = Annotated[Path, typer.Option("--config", "-c", help="YAML file; see configs/.", show_default=False)]
 Overrides = Annotated[
     list[str] | None,
@@ -43,6 +56,8 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only where the
 def train(
     config: Config,
     overrides: Overrides = None,
+    task: Task = None,
+    init_from: InitFrom = None,
     max_minutes: MaxMinutes = None,
     dry_run: DryRun = False,
     no_resume: NoResume = False,
@@ -55,7 +70,12 @@ def train(
     """
     from cdlm.config import load_config
 
-    settings = load_config(find_config(config), overrides)
+    overrides = list(overrides or [])
+    if init_from is not None:
+        from cdlm.training.warm_start import starting_from
+
+        overrides.append(starting_from(init_from))
+    settings = load_config(find_config(config), overrides, task=task)
     console = screen()
     warn_on(console)
     if dry_run:
@@ -74,6 +94,7 @@ def find_config(path: Path) -> Path:
 
 def _run(settings: "RunConfig", console: Console, max_minutes: float | None, resume: bool, quiet: bool) -> None:
     from cdlm.cli.progress import TrainingScreen
+    from cdlm.training.plan import Preview
     from cdlm.training.run import train as run
 
     started = monotonic()
@@ -84,7 +105,7 @@ def _run(settings: "RunConfig", console: Console, max_minutes: float | None, res
             console.print(Text(f"{signal.name}: stopping after this step, with a checkpoint", "yellow"), soft_wrap=True)
 
     with TrainingScreen(console, quiet=quiet) as watched, listening(told) as signals:
-        preview = None if quiet else lambda model, tokenizer, count: watched.hold_texts(sample(model, tokenizer, count))
+        preview: Preview | None = None if quiet else lambda *given: watched.hold_texts(sample(*given))
         best = run(
             settings,
             max_minutes=max_minutes,
@@ -120,11 +141,12 @@ def _show_corpus(plan: "Plan", console: Console) -> None:
         console.print(Text(f"corpus: {remark}", "dim"), soft_wrap=True)
 
 
-def sample(model: "DiffusionLM", tokenizer: "TextTokenizer", count: int) -> list[str]:
-    """A few texts with the default setting."""
+def sample(model: "DiffusionLM", tokenizer: "TextTokenizer", count: int, sources: Sequence[str] = ()) -> list[str]:
+    """A few texts with the default setting, one of each source where there are any."""
     from cdlm.pipeline import Pipeline
 
-    return Pipeline(model, tokenizer).generate(count).texts
+    pipe = Pipeline(model, tokenizer)
+    return pipe.generate(source=sources).texts if sources else pipe.generate(count).texts
 
 
 class _OneLine(logging.Handler):

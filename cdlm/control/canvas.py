@@ -1,5 +1,6 @@
 """The canvas: which positions are decided, to which tokens, and which tokens the open ones may become."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,6 +21,8 @@ class Canvas:
         allowed: which tokens an open position may become.
         left, right: distances to the text's boundaries plus one, 0 = unknown.
         segment: 0 target, 1 source.
+        source: tokens of a text to be written from, in front of the canvas at clock 0; no wish ever sees or changes it.
+        source_mask: False on padding behind a shorter source.
     """
 
     tokens: Tokens
@@ -28,6 +31,8 @@ class Canvas:
     left: Int[Tensor, "batch length"]
     right: Int[Tensor, "batch length"]
     segment: Int[Tensor, "batch length"] | None = None
+    source: Int[Tensor, "batch source"] | None = None
+    source_mask: Bool[Tensor, "batch source"] | None = None
 
     @property
     def shape(self) -> torch.Size:
@@ -37,7 +42,18 @@ class Canvas:
     @property
     def features(self) -> dict[str, Tensor | None]:
         """Keyword arguments of the model's forward."""
-        return {"left": self.left, "right": self.right, "segment": self.segment}
+        given = {"source": self.source, "source_mask": self.source_mask}
+        return {"left": self.left, "right": self.right, "segment": self.segment, **given}
+
+    def beside(self, sources: Sequence[Sequence[int]]) -> "Canvas":
+        """The canvas with a source for every text, as token ids; an empty one is none."""
+        longest = max(map(len, sources), default=0)
+        if longest == 0:
+            return replace(self, source=None, source_mask=None)
+        padded = [[*s, *[0] * (longest - len(s))] for s in sources]
+        there = [[place < len(s) for place in range(longest)] for s in sources]
+        device = self.tokens.device
+        return replace(self, source=torch.tensor(padded, device=device), source_mask=torch.tensor(there, device=device))
 
     def pin(self, where: Mask, tokens: Tokens) -> "Canvas":
         """Decide positions: the canvas with ``tokens`` wherever ``where``."""

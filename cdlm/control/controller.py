@@ -171,12 +171,14 @@ class Controller(ABC):
         return {f.name: getattr(self, f.name) for f in fields(self)}
 
 
-def conflicts(controllers: Sequence[Controller]) -> None:
-    """Refuse two wishes of a kind that allows only one.
+def conflicts(controllers: Any) -> None:
+    """Refuse what is no list of wishes, or two wishes of a kind that allows only one.
 
     Raises:
-        WishError: the same exclusive controller was given twice.
+        WishError: something else, or the same exclusive controller twice.
     """
+    if not isinstance(controllers, Sequence) or not all(isinstance(c, Controller) for c in controllers):
+        raise WishError(f"controllers is a list of controllers, such as [Length(12)], not {controllers!r}")
     names = [c.name for c in controllers if c.name in ("infill", "length")]
     if len(names) != len(set(names)):
         raise WishError(f"{max(names, key=names.count)} was given twice; one wish of this kind fits a text")

@@ -16,13 +16,16 @@ class Row:
         ids: token ids, -1 where the position is open.
         starts: 1 where a word must begin, 0 where it must go on, -1 where either may.
         slots: for every piece the context or the slice of positions that fills it.
-        free: the text may end anywhere (padded models without a wish about length).
+        free: which words stand there is left to the model: the text may end anywhere (padded models without a wish about length),
+            or its tokens may form any words.
+        source: tokens of the text that it is written from.
     """
 
     ids: tuple[int, ...]
     starts: tuple[int, ...]
     slots: tuple[Context | slice, ...]
     free: bool = False
+    source: tuple[int, ...] = ()
 
     @property
     def open_words(self) -> int:
@@ -39,6 +42,11 @@ class Row:
 def free_row(room: int) -> Row:
     """Open positions of which the model itself decides how many become text."""
     return Row((-1,) * room, (-1,) * room, (slice(0, room),), free=True)
+
+
+def any_words(tokens: int) -> Row:
+    """Open positions that all become text, in whatever words."""
+    return Row((-1,) * tokens, (1, *(-1,) * (tokens - 1)), (slice(0, tokens),), free=True)
 
 
 def lay_out(layout: Layout, sizes: Sequence[int], pieces: np.ndarray, rng: np.random.Generator) -> Row | None:

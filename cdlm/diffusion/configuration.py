@@ -22,6 +22,8 @@ class DiffusionLMConfig(PreTrainedConfig):
             (Plaid, Gulrajani and Hashimoto 2023, section 3.3).
         length_mode: ``variable`` (the canvas is exactly the text) or ``padded`` (the paper's mode, PAD is generated too).
         num_segments: segment ids (0 target, 1 source).
+        max_source_length: positions of a source text; 0 for a model that is given none.
+        source_dropout: share of the training examples that were shown no source; at 0 the model cannot write without one.
         dropout, attention_dropout: applied wherever the backbone has such a probability.
         backbone: configuration of any transformers encoder that takes ``inputs_embeds``, with its ``model_type``.
         free_temperature: of texts that nothing pulls, unless asked for another; above 1 where a well-trained model can afford it.
@@ -42,6 +44,8 @@ class DiffusionLMConfig(PreTrainedConfig):
     output_prior: bool = True
     length_mode: Literal["variable", "padded"] = "variable"
     num_segments: int = 2
+    max_source_length: int = 0
+    source_dropout: float = 0.0
     dropout: float = 0.0
     attention_dropout: float = 0.0
     backbone: dict[str, Any] | None = None

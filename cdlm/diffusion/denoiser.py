@@ -23,7 +23,7 @@ def backbone_config(config: DiffusionLMConfig) -> PreTrainedConfig:
     """The encoder's own configuration: no vocabulary, every dropout as configured, full attention in every layer.
 
     Raises:
-        ValueError: an unknown ``model_type`` or setting (the nearest is named), or fewer positions than ``max_length``.
+        ValueError: an unknown ``model_type`` or setting (the nearest is named), or fewer positions than a text and its source.
     """
     settings: dict[str, Any] = {**(config.backbone or {}), "vocab_size": 1, "pad_token_id": 0}
     settings |= dict.fromkeys(("bos_token_id", "eos_token_id", "cls_token_id", "sep_token_id"))
@@ -39,9 +39,11 @@ def backbone_config(config: DiffusionLMConfig) -> PreTrainedConfig:
         raise ValueError(f"backbone.{name} is no setting of {model_type}{_nearest(name, known)}")
     built = AutoConfig.for_model(model_type, **settings)
     positions = getattr(built, "max_position_embeddings", None)
-    if positions and positions < config.max_length:
+    needed = config.max_length + config.max_source_length
+    if positions and positions < needed:
+        both = f" and max_source_length={config.max_source_length} need" if config.max_source_length else " needs"
         raise ValueError(
-            f"max_length={config.max_length} needs backbone.max_position_embeddings as large, not {positions}"
+            f"max_length={config.max_length}{both} backbone.max_position_embeddings of {needed}, not {positions}"
         )
     for names, rate in ((_DROPOUT_NAMES, config.dropout), (_ATTENTION_DROPOUT_NAMES, config.attention_dropout)):
         for name in filter(built.__dict__.__contains__, names):
@@ -126,8 +128,9 @@ class Denoiser(nn.Module):
         self.latent = nn.Linear(config.embedding_dim, hidden)
         self.previous = nn.Linear(config.embedding_dim, hidden, bias=False)
         self.clock = ClockFeatures(hidden)
-        self.left = nn.Embedding(config.max_length + 2, hidden)
-        self.right = nn.Embedding(config.max_length + 2, hidden)
+        places = max(config.max_length, config.max_source_length) + 2
+        self.left = nn.Embedding(places, hidden)
+        self.right = nn.Embedding(places, hidden)
         self.segment = nn.Embedding(config.num_segments, hidden)
 
     def forward(  # noqa: PLR0913, PLR0917 - one argument per input feature of the network

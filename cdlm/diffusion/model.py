@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.initialization import normal_
@@ -11,7 +11,9 @@ from transformers.initialization import normal_
 from cdlm.diffusion.configuration import DiffusionLMConfig
 from cdlm.diffusion.denoiser import Denoiser
 from cdlm.diffusion.embedding import TokenEmbedding
+from cdlm.diffusion.length import LengthHead
 from cdlm.diffusion.schedule import SCHEDULES, LearnedSchedule, Noise
+from cdlm.diffusion.source import Features, Joined
 from cdlm.types import Clocks, Hidden, Latent, Logits, Mask, Tokens
 
 # Past this the likelihood of one row is certain already; the clamp keeps low noise finite.
@@ -53,6 +55,8 @@ class DiffusionLM(PreTrainedModel):
         else:
             self.head = nn.Linear(hidden, config.embedding_dim)
             self.rounding_bias = nn.Parameter(torch.zeros(config.vocab_size))
+        reads = config.max_source_length > 0 and config.length_mode == "variable"
+        self.length_head = LengthHead(config.embedding_dim, config.max_length) if reads else None
         self.post_init()  # type: ignore[no-untyped-call]
 
     @torch.no_grad()
@@ -85,6 +89,8 @@ class DiffusionLM(PreTrainedModel):
         right: Int[Tensor, "batch length"] | None = None,
         segment: Int[Tensor, "batch length"] | None = None,
         mask: Mask | None = None,
+        source: Int[Tensor, "batch source"] | None = None,
+        source_mask: Bool[Tensor, "batch source"] | None = None,
     ) -> Denoised:
         """One evaluation.
 
@@ -93,14 +99,39 @@ class DiffusionLM(PreTrainedModel):
             self_cond: the previous estimate of x0, or None.
             left, right: distance to the text's boundary plus one, 0 = unknown; by default the canvas is the whole text.
             segment: 0 target, 1 source. mask: False on padding of a mixed-length batch.
+            source: tokens of a source text, seen clean in front of the text; ``source_mask`` is False on its padding, and
+                all False for an example without one, which is then written as if there were no source at all.
         """
         length = z.shape[1]
         places = torch.arange(length, device=z.device).expand(z.shape[:2])
         left = places + 1 if left is None else left
         right = length - places if right is None else right
         noise = self.noise(t)
-        hidden = self.denoiser(z, noise.log_noise, self_cond, left, right, segment, mask)
-        return self._read(hidden, z, noise)
+        text = Features(z, noise.log_noise, self_cond, left, right, segment, mask)
+        if source is None:
+            return self._read(self.denoiser(**text.keywords), z, noise)
+        there = torch.ones_like(source, dtype=torch.bool) if source_mask is None else source_mask
+        joined = Joined.of(text, self.embed(source), there)
+        return self._read(joined.text_of(self.denoiser(**joined.features.keywords)), z, noise)
+
+    def length_logits(
+        self, source: Int[Tensor, "batch source"], source_mask: Bool[Tensor, "batch source"]
+    ) -> Float[Tensor, "batch sizes"]:
+        """log P(tokens of a text | its source) up to a constant, for 0 … max_length tokens; START and END are not counted.
+
+        The embedding table is only read: it is not moved by what helps to guess a length.
+
+        Raises:
+            ValueError: a model that is given no source, or writes its lengths itself (padded mode).
+        """
+        if self.length_head is None:
+            raise ValueError("this model guesses no length from a source; train it with data.source_column")
+        mark = source.new_zeros(len(source), 1)
+        there = torch.cat([torch.ones_like(mark, dtype=torch.bool), source_mask], 1)
+        embedded = self.embed(torch.cat([mark, source], 1)).detach()
+        gaps = torch.zeros_like(there).index_fill(1, torch.zeros(1, dtype=torch.long, device=there.device), True)
+        sizes: Tensor = self.length_head(embedded, gaps, there)
+        return sizes[:, 0].float()
 
     def _read(self, hidden: Hidden, z: Latent, noise: Noise) -> Denoised:
         out = self.head(hidden).float()

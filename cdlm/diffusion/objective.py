@@ -5,7 +5,7 @@ depend on how examples are batched, sharded or resumed.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -22,7 +22,7 @@ class NoisedBatch:
     ``tokens``; ``t`` clocks; ``eps`` the noise; ``eps_previous`` the further noise of the previous estimate; ``lag`` how much
     higher the clocks of the previous estimate were, negative for an example without one; ``uniform`` which examples have one
     clock throughout; ``hinted``, ``planes``: of which words the previous estimate is told on which side of which planes
-    they lie; ``mask`` False on batch padding; ``left``, ``right``, ``segment`` as in the model.
+    they lie; ``mask`` False on batch padding; ``left``, ``right``, ``segment``, ``source``, ``source_mask`` as in the model.
     """
 
     tokens: Tokens
@@ -37,6 +37,8 @@ class NoisedBatch:
     planes: Float[Tensor, "batch planes dim"]
     mask: Mask | None = None
     segment: Int[Tensor, "batch length"] | None = None
+    source: Int[Tensor, "batch source"] | None = None
+    source_mask: Bool[Tensor, "batch source"] | None = None
 
     @property
     def counted(self) -> Mask:
@@ -47,7 +49,8 @@ class NoisedBatch:
     @property
     def features(self) -> dict[str, Tensor | None]:
         """Keyword arguments of the model's forward."""
-        return {"left": self.left, "right": self.right, "segment": self.segment, "mask": self.mask}
+        given = {"source": self.source, "source_mask": self.source_mask}
+        return {"left": self.left, "right": self.right, "segment": self.segment, "mask": self.mask, **given}
 
     def rows(self, chosen: Bool[Tensor, " batch"]) -> "NoisedBatch":
         """The chosen examples."""
@@ -127,7 +130,8 @@ def cross_entropy(model: DiffusionLM, batch: NoisedBatch) -> Loss:
     _, out = denoise(model, batch, model.embed(batch.tokens))
     nll = _nll(out, batch.tokens)
     total = (nll * batch.counted).sum()
-    return Loss(total, batch.counted.sum(), {"cross_entropy": total.detach()}, nll.detach())
+    loss = Loss(total, batch.counted.sum(), {"cross_entropy": total.detach()}, nll.detach())
+    return _with_length(loss, model, batch)
 
 
 def diffusion_lm(model: DiffusionLM, batch: NoisedBatch) -> Loss:
@@ -152,7 +156,20 @@ def diffusion_lm(model: DiffusionLM, batch: NoisedBatch) -> Loss:
     parts = {"mse": squared, "prior": prior, "rounding": rounding}
     sums = {name: (value * batch.counted).sum() for name, value in parts.items()}
     total = torch.stack(list(sums.values())).sum()
-    return Loss(total, batch.counted.sum(), {k: v.detach() for k, v in sums.items()}, _nll(out, batch.tokens).detach())
+    terms = {k: v.detach() for k, v in sums.items()}
+    loss = Loss(total, batch.counted.sum(), terms, _nll(out, batch.tokens).detach())
+    return _with_length(loss, model, batch)
+
+
+def _with_length(loss: Loss, model: DiffusionLM, batch: NoisedBatch) -> Loss:
+    """The loss plus -log P(length | source) of every example that has one; one length weighs as much as one token."""
+    if model.length_head is None or batch.source is None or batch.source_mask is None:
+        return loss
+    positions = torch.ones_like(batch.tokens) if batch.mask is None else batch.mask.long()
+    logits = model.length_logits(batch.source, batch.source_mask)
+    nll = nn.functional.cross_entropy(logits, positions.sum(1) - 2, reduction="none")
+    length = (nll * (batch.source_mask.any(1) & batch.counted.any(1))).sum()
+    return replace(loss, total=loss.total + length, terms={**loss.terms, "length": length.detach()})
 
 
 OBJECTIVES: dict[str, Objective] = {"cross_entropy": cross_entropy, "diffusion_lm": diffusion_lm}

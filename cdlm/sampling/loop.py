@@ -12,6 +12,7 @@ from cdlm.control.controller import Controller
 from cdlm.control.estimate import Estimate
 from cdlm.control.layout import Vocabulary
 from cdlm.diffusion.model import DiffusionLM
+from cdlm.sampling.guidance import UNGUIDED, Guidance
 from cdlm.sampling.randomness import Stream, TextNoise
 from cdlm.sampling.samplers import Sampler, Step
 from cdlm.sampling.state import State
@@ -60,6 +61,7 @@ class _Run:
     vocabulary: Vocabulary
     noise: TextNoise
     temperature: float
+    guidance: Guidance = UNGUIDED
 
 
 @torch.no_grad()
@@ -74,6 +76,7 @@ def trajectory(  # noqa: PLR0913 - every ability of the loop arrives as a value
     steps: int,
     noise: TextNoise,
     temperature: float = 1.0,
+    guidance: Guidance = UNGUIDED,
     start: State | None = None,
     early_stop: EarlyStop | None = None,
 ) -> Iterator[Frame]:
@@ -81,15 +84,15 @@ def trajectory(  # noqa: PLR0913 - every ability of the loop arrives as a value
 
     Args:
         start: where to begin (editing); by default every open position is pure noise at clock 1.
-        noise: the draws, by text and step. temperature: of the token logits.
+        noise: the draws, by text and step. temperature: of the token logits. guidance: how strongly a source is followed.
     """
-    run = _Run(model, sampler, steering, controllers, vocabulary, noise, temperature)
+    run = _Run(model, sampler, steering, controllers, vocabulary, noise, temperature, guidance)
     state = start or fresh_state(model, canvas, noise)
     plan = sampler.plan(steps, float(state.t.max()))
     frames: list[Frame] = []
     spent = torch.zeros_like(canvas.tokens[:, 0])
     cost, energy = torch.zeros_like(state.t[:, 0]), torch.zeros_like(state.t[:, 0])
-    draft, given = None, state.fixed
+    draft, given, calls = None, state.fixed, guidance.evaluations(canvas)
     for number, step in enumerate(plan):
         if step.reviews:
             draft = _reviewed(run, state, given, draft, number, len(plan))
@@ -99,9 +102,10 @@ def trajectory(  # noqa: PLR0913 - every ability of the loop arrives as a value
             if step.reviews:
                 yield _still(state, number, len(plan), spent, cost)
             continue  # nothing to ask the network before the next re-opening
-        spent = spent + state.open.any(1)
+        spent = spent + state.open.any(1) * calls
         estimate = _estimate(run, state, number / len(plan))
-        cost = cost + state.open.any(1) * steering.cost([w for w in controllers if w.active(estimate.progress)])
+        active = [w for w in controllers if w.active(estimate.progress)]
+        cost = cost + state.open.any(1) * (steering.cost(active) + calls - 1)
         remaining = _remaining(plan, number)
         where, tokens = sampler.decide(state, estimate, step, remaining, noise, number)
         finished = _finished(early_stop, frames, state)[:, None]
@@ -117,7 +121,7 @@ def trajectory(  # noqa: PLR0913 - every ability of the loop arrives as a value
 
 def _estimate(run: _Run, state: State, progress: float) -> Estimate:
     def evaluate(z: Latent) -> Estimate:
-        out = run.model(z, state.t, state.previous, **state.canvas.features)
+        out = run.guidance(run.model, z, state.t, state.previous, state.canvas)
         logits = _masked(out.logits, state.canvas, run.temperature)
         x0 = out.x0 if run.model.config.head == "regression" else run.model.embedding.expected(logits)
         return Estimate(z, state.t, logits, x0, state.canvas, progress)

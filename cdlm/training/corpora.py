@@ -31,9 +31,13 @@ def read_corpus(config: RunConfig) -> tuple[Corpus, Stream | None]:
 
 
 def token_batches(
-    config: RunConfig, texts: Sequence[Sequence[int]], tokenizer: TextTokenizer, stream: Stream | None
+    config: RunConfig,
+    texts: Sequence[Sequence[int]],
+    tokenizer: TextTokenizer,
+    stream: Stream | None,
+    sources: Sequence[int] = (),
 ) -> TokenBatches | StreamedBatches:
-    """The batches of all steps, of texts in memory or of a stream."""
+    """The batches of all steps, of texts in memory or of a stream; ``sources``: tokens that each is written from, if any."""
     model, train = config.model, config.train
     padded, num_batches = model.length_mode == "padded", train.steps * train.gradient_accumulation_steps
     if stream is not None:
@@ -42,6 +46,7 @@ def token_batches(
             stream, encode, max_length=model.max_length, tokens_per_batch=budget, num_batches=num_batches, padded=padded
         )
     lengths = [model.max_length if padded else min(len(t) + 2, model.max_length) for t in texts]
+    lengths = [n + more for n, more in zip(lengths, sources, strict=True)] if sources else lengths
     return TokenBatches(lengths, train.tokens_per_batch, num_batches, train.seed)
 
 

@@ -5,7 +5,7 @@ Every draw comes from (seed, epoch, index of the text), so an example does not d
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -16,6 +16,13 @@ from cdlm.diffusion.objective import NoisedBatch
 PAD, START, END = 0, 2, 3
 _LOWEST_CLOCK = 1e-4
 PLANES = 8
+
+
+class Pair(NamedTuple):
+    """Token ids of a text and of the source that it is to be written from."""
+
+    source: Sequence[int]
+    target: Sequence[int]
 
 
 @dataclass(frozen=True)
@@ -80,6 +87,7 @@ class Noising:
         lag: largest clock step between the previous estimate and this one (few-step sampling has large ones).
         window: share of examples that are windows which may lack START or END.
         hints: share of examples whose previous estimate knows something about some of the words, as a wish would tell it.
+        source_dropout: share of examples with a source that do not see it, for classifier-free guidance.
         padded: the paper's mode: PAD up to max_length, generated like any token, with no known right boundary.
         seed: base of every draw.
     """
@@ -91,13 +99,25 @@ class Noising:
     lag: float = 0.15
     window: float = 0.1
     hints: float = 0.0
+    source_dropout: float = 0.0
     padded: bool = False
     seed: int = 0
 
-    def example(self, ids: Sequence[int], epoch: int, index: int) -> dict[str, Any]:
-        """tokens, t, eps, eps_previous, lag, uniform, left and right of one text, as arrays over its positions."""
+    def example(self, ids: Sequence[int] | Pair, epoch: int, index: int) -> dict[str, Any]:
+        """tokens, t, eps, eps_previous, lag, uniform, left and right of one text, as arrays over its positions.
+
+        Of a pair also its source, left empty in a share of the examples.
+        """
         rng = np.random.default_rng((self.seed, epoch, index))
-        tokens, left, right, clean = self._canvas(np.array([START, *ids, END]), rng)
+        if isinstance(ids, Pair):
+            return {**self._drawn(ids.target, rng, whole=True), "source": self._draw_source(ids.source, rng)}
+        return self._drawn(ids, rng, whole=False)
+
+    def _draw_source(self, source: Sequence[int], rng: np.random.Generator) -> np.ndarray:
+        return np.array([] if rng.random() < self.source_dropout else source, dtype=np.int64)
+
+    def _drawn(self, ids: Sequence[int], rng: np.random.Generator, *, whole: bool) -> dict[str, Any]:
+        tokens, left, right, clean = self._canvas(np.array([START, *ids, END]), rng, whole=whole)
         words = np.flatnonzero(~clean)
         t, shape = np.zeros(len(tokens)), (len(tokens), self.dim)
         kind, t[words] = self.clocks.draw(len(words), rng)
@@ -124,11 +144,18 @@ class Noising:
         """Clock step to the previous estimate; negative: no self-conditioning."""
         return rng.random() * self.lag if rng.random() < self.self_conditioning else -1.0
 
-    def _canvas(self, full: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
+    def _canvas(self, full: np.ndarray, rng: np.random.Generator, *, whole: bool) -> tuple[np.ndarray, ...]:
+        """Tokens, distances and which are clean; a text with a source is shown whole, for its source speaks of all of it."""
         if self.padded:
             return self._padded(full)
+        if whole:
+            return self._whole(full)
         if len(full) > self.max_length or (rng.random() < self.window and len(full) > 4):
             return self._window(full, rng)
+        return self._whole(full)
+
+    @staticmethod
+    def _whole(full: np.ndarray) -> tuple[np.ndarray, ...]:
         places = np.arange(len(full))
         clean = (places == 0) | (places == len(full) - 1)
         return full, places + 1, len(full) - places, clean
@@ -156,7 +183,10 @@ class Noising:
 
 
 def collate(examples: Sequence[dict[str, Any]]) -> NoisedBatch:
-    """Pads examples to the longest with clock 0 and a mask; the mask is None where nothing was padded."""
+    """Pads examples to the longest with clock 0 and a mask; the mask is None where nothing was padded.
+
+    Sources are padded beside them, to one position at least, so that every batch of pairs takes the same way through the model.
+    """
     longest = max(len(e["tokens"]) for e in examples)
     stacked: dict[str, Tensor | None] = {
         name: torch.from_numpy(np.stack([_pad(e[name], longest) for e in examples]))
@@ -170,7 +200,19 @@ def collate(examples: Sequence[dict[str, Any]]) -> NoisedBatch:
         uniform=torch.tensor(np.array([e["uniform"] for e in examples])),
         planes=torch.from_numpy(np.stack([e["planes"] for e in examples])),
         mask=None if bool(mask.all()) else mask,
+        **_sources(examples),
     )
+
+
+def _sources(examples: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
+    if "source" not in examples[0]:
+        return {}
+    longest = max(1, *(len(e["source"]) for e in examples))
+    there = torch.arange(longest) < torch.tensor([len(e["source"]) for e in examples])[:, None]
+    return {
+        "source": torch.from_numpy(np.stack([_pad(e["source"], longest) for e in examples])),
+        "source_mask": there,
+    }
 
 
 def _pad(values: np.ndarray, length: int) -> np.ndarray:

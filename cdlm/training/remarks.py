@@ -1,6 +1,6 @@
 """What becomes of every row of a corpus, in sentences for whoever trains on it."""
 
-from cdlm.training.run import Plan
+from cdlm.training.plan import Plan
 
 
 def remarks(plan: Plan) -> list[str]:

@@ -1,137 +1,36 @@
-"""A training run from a configuration: plan it, start or resume it, export the best averaged weights."""
+"""A training run from its plan: start or resume it, export the best averaged weights."""
 
 import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import yaml
 from accelerate.utils import broadcast_object_list
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from transformers import TrainerCallback, TrainingArguments
 
 from cdlm.config import ConfigError, RunConfig, dump_config, parse_config
-from cdlm.data.corpus import Corpus, CorpusError
-from cdlm.data.stream import Stream, StreamedBatches
-from cdlm.data.tokenizer import TextTokenizer, build_tokenizer
-from cdlm.diffusion.configuration import DiffusionLMConfig
-from cdlm.diffusion.denoiser import backbone_config, load_backbone_weights
+from cdlm.data.stream import StreamedBatches
 from cdlm.diffusion.model import DiffusionLM
 from cdlm.diffusion.objective import OBJECTIVES, NoisedBatch
 from cdlm.files import held, write_folder, write_json, write_text
-from cdlm.hub import WEIGHTS, fill_model_folder
+from cdlm.hub import fill_model_folder
 from cdlm.training.callbacks import Progress, StopWhen, Validate, Watch, time_limit
 from cdlm.training.checkpoint import complete_checkpoints, facts, has_optimizer, last_whole_checkpoint
-from cdlm.training.corpora import follow, read_corpus, token_batches
+from cdlm.training.corpora import follow, token_batches
 from cdlm.training.distributed import Agree
 from cdlm.training.noising import ClockMixture, Noising, collate
+from cdlm.training.pairs import size_of
+from cdlm.training.plan import Plan, Preview, on_cpu, plan_run
 from cdlm.training.room import check_room, full_disk_explained
 from cdlm.training.trainer import DiffusionTrainer
+from cdlm.training.warm_start import start_weights
 
 logger = logging.getLogger(__name__)
 _VALIDATION_LINES = 1000
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a run would do, before anything is written."""
-
-    config: RunConfig
-    corpus: Corpus
-    tokenizer: TextTokenizer
-    texts: list[list[int]]
-    held_out: list[list[int]]
-    model_config: DiffusionLMConfig
-    stream: Stream | None = None
-    too_long: int = 0
-
-    @property
-    def unknown_rate(self) -> float:
-        """Share of validation tokens outside the vocabulary."""
-        ids = np.concatenate([np.array(t) for t in self.held_out])
-        return float((ids == self.tokenizer.unk_id).mean())
-
-    @property
-    def epochs(self) -> float:
-        """Passes over the corpus in all steps; of a stream it is estimated from the share of its bytes that was sampled."""
-        tokens = sum(min(len(t) + 2, self.config.model.max_length) for t in self.texts)
-        if self.stream is not None:
-            read = sum(len(line.encode()) + 1 for line in self.corpus.train)
-            tokens = round(tokens * max(1.0, self.stream.source.size / read))
-        train = self.config.train
-        return train.steps * train.tokens_per_batch * train.gradient_accumulation_steps / tokens
-
-
-def plan_run(config: RunConfig) -> Plan:
-    """Read the corpus, build or load the tokenizer, size the model.
-
-    Raises:
-        CorpusError, ConfigError, ValueError: bad input, before any work.
-    """
-    corpus, stream = read_corpus(config)
-    return plan_corpus(config, corpus, stream)
-
-
-def plan_corpus(
-    config: RunConfig, corpus: Corpus, stream: Stream | None = None, *, tokenizer: TextTokenizer | None = None
-) -> Plan:
-    """Build or load the tokenizer of a corpus that was read, where none is given, and size the model.
-
-    Raises:
-        CorpusError, ConfigError, ValueError: see :func:`plan_run`.
-    """
-    tokenizer = tokenizer or _tokenizer(config, corpus)
-    texts = [t for t in tokenizer.encode_batch(list(corpus.train)) if t]
-    held_out = [t for t in tokenizer.encode_batch(list(corpus.validation)) if t]
-    if not texts or not held_out:
-        raise CorpusError(f"{config.data.train}: no line holds a word")
-    fitting = [t for t in texts if len(t) + 2 <= config.model.max_length]
-    too_long = len(texts) - len(fitting)
-    if config.data.long_lines == "drop":
-        texts = fitting
-        if not texts:
-            raise CorpusError(
-                f"{config.data.train}: every line is longer than model.max_length={config.model.max_length}"
-            )
-    model = _model_config(config, tokenizer, texts)
-    backbone_config(model)  # refuses a wrong setting before anything is written
-    _on_cpu(config.train.device)
-    return Plan(config, corpus, tokenizer, texts, held_out, model, stream, too_long)
-
-
-def _tokenizer(config: RunConfig, corpus: Corpus) -> TextTokenizer:
-    kind = config.data.tokenizer
-    if kind not in ("word", "bpe"):
-        return TextTokenizer.from_pretrained(kind)
-    return build_tokenizer(
-        corpus.train,
-        kind=kind,  # type: ignore[arg-type]
-        min_count=config.data.min_count,
-        vocab_size=config.data.vocab_size,
-    )
-
-
-def _model_config(config: RunConfig, tokenizer: TextTokenizer, texts: Sequence[Sequence[int]]) -> DiffusionLMConfig:
-    settings = config.model.model_dump(exclude={"init_from", "backbone_init_from"})
-    words = np.bincount([min(tokenizer.count_words(t), config.model.max_length - 2) for t in texts])
-    pieces = _piece_counts(tokenizer, texts) if tokenizer.kind == "bpe" else []
-    return DiffusionLMConfig(vocab_size=len(tokenizer), length_counts=words.tolist(), piece_counts=pieces, **settings)
-
-
-def _piece_counts(tokenizer: TextTokenizer, texts: Sequence[Sequence[int]]) -> list[int]:
-    """Index n: how many words of the corpus have n tokens."""
-    counts = [0] * 16
-    for text in texts:
-        begins = np.flatnonzero(np.append(tokenizer.starts_word[list(text)], True))
-        for size in np.diff(begins):
-            counts[min(int(size), 15)] += 1
-    return counts
 
 
 def train(  # noqa: PLR0913 - what a run is told, and whom it tells
@@ -140,7 +39,7 @@ def train(  # noqa: PLR0913 - what a run is told, and whom it tells
     max_minutes: float | None = None,
     resume: bool = True,
     callbacks: Sequence[TrainerCallback] = (),
-    preview: Callable[[DiffusionLM, TextTokenizer, int], list[str]] | None = None,
+    preview: Preview | None = None,
     report: Callable[[Progress], None] | None = None,
     stop: Callable[[], bool] | None = None,
     planned: Callable[[Plan], None] | None = None,
@@ -153,7 +52,7 @@ def train(  # noqa: PLR0913 - what a run is told, and whom it tells
         max_minutes: ends the run with a checkpoint; the same command continues it.
         resume: continue from the last whole checkpoint in ``config.output``.
         callbacks: extra ``TrainerCallback``s.
-        preview: writes a few texts at each evaluation.
+        preview: writes a few texts at each evaluation, given held-out sources for a model that needs them.
         report: is told after every step how far the run is (progress bars live in the CLI).
         stop: asked after every step; once true, the run ends with a checkpoint.
         planned: is told what the run is, before it starts.
@@ -244,19 +143,16 @@ def build_trainer(plan: Plan, out: Path, callbacks: Sequence[TrainerCallback] = 
     settings, train = plan.config, plan.config.train
     torch.manual_seed(train.seed)
     model = DiffusionLM(plan.model_config)
-    if settings.model.init_from:
-        start_from(model, Path(settings.model.init_from))
-    if settings.model.backbone_init_from:
-        taken = load_backbone_weights(model.denoiser.backbone, settings.model.backbone_init_from)
-        logger.info("backbone: %d tensors from %s", len(taken), settings.model.backbone_init_from)
+    start_weights(model, plan.tokenizer, settings.model)
     if not train.self_conditioning:  # never trained, yet samplers pass the previous estimate to every model
         torch.nn.init.zeros_(model.denoiser.previous.weight)
     noising = _noising(settings)
-    batches = token_batches(settings, plan.texts, plan.tokenizer, plan.stream)
+    sources = [] if plan.sources is None else [len(pair.source) for pair in plan.sources.train]
+    batches = token_batches(settings, plan.texts, plan.tokenizer, plan.stream, sources)
     return DiffusionTrainer(
         model,
         _arguments(settings, out),
-        texts=batches.texts if isinstance(batches, StreamedBatches) else plan.texts,  # type: ignore[arg-type]
+        texts=batches.texts if isinstance(batches, StreamedBatches) else plan.examples,
         batches=batches,  # type: ignore[arg-type]
         noising=noising,
         objective=OBJECTIVES[train.objective],
@@ -265,18 +161,6 @@ def build_trainer(plan: Plan, out: Path, callbacks: Sequence[TrainerCallback] = 
         autocast=torch.bfloat16 if train.dtype == "bfloat16" else None,
         callbacks=callbacks,
     )
-
-
-def start_from(model: DiffusionLM, folder: Path) -> None:
-    """Take the weights of another model of this shape.
-
-    Raises:
-        ConfigError: there is none, or its shapes differ.
-    """
-    try:
-        model.load_state_dict({k: v.float() for k, v in load_file(folder / WEIGHTS).items()})
-    except (OSError, RuntimeError, SafetensorError) as error:
-        raise ConfigError(f"model.init_from={folder}: {error}") from None
 
 
 def _noising(config: RunConfig, **changes: object) -> Noising:
@@ -289,6 +173,7 @@ def _noising(config: RunConfig, **changes: object) -> Noising:
         "lag": train.lag,
         "window": train.window,
         "hints": train.hints,
+        "source_dropout": train.source_dropout,
         "padded": model.length_mode == "padded",
         "seed": train.seed,
     }
@@ -310,7 +195,7 @@ def _arguments(config: RunConfig, out: Path) -> TrainingArguments:
         adam_beta2=train.adam_betas[1],
         weight_decay=train.weight_decay,
         max_grad_norm=train.max_grad_norm,
-        use_cpu=_on_cpu(train.device),
+        use_cpu=on_cpu(train.device),
         logging_steps=train.log_every,
         logging_nan_inf_filter=False,
         save_steps=train.save_every,
@@ -328,21 +213,17 @@ def _arguments(config: RunConfig, out: Path) -> TrainingArguments:
     return arguments
 
 
-def _on_cpu(device: str) -> bool:
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if not there.get(device, True):
-        raise ConfigError(f"train.device={device}, but torch finds none here; use train.device=auto")
-    return device == "cpu" or (device == "auto" and not there["cuda"] and not there["mps"])
-
-
 def validation_batches(plan: Plan, device: torch.device) -> list[NoisedBatch]:
     """Noise drawn once on up to 1,000 held-out lines: the training mixture without windows, see ``at_fixed_noise``.
 
     The previous estimate is made at the same noise (no lag): a step in the clock would be another one at every fit.
     """
-    noising = _noising(plan.config, window=0.0, lag=0.0, hints=0.0, seed=plan.config.train.seed + 7919)
-    chosen = plan.held_out[:: max(1, len(plan.held_out) // _VALIDATION_LINES)][:_VALIDATION_LINES]
-    order = sorted(range(len(chosen)), key=lambda i: len(chosen[i]))
+    noising = _noising(
+        plan.config, window=0.0, lag=0.0, hints=0.0, source_dropout=0.0, seed=plan.config.train.seed + 7919
+    )
+    held = plan.held_out if plan.sources is None else plan.sources.held_out
+    chosen = held[:: max(1, len(held) // _VALIDATION_LINES)][:_VALIDATION_LINES]
+    order = sorted(range(len(chosen)), key=lambda i: size_of(chosen[i]))
     groups = [order[i : i + 50] for i in range(0, len(order), 50)]
     batches = [collate([noising.example(chosen[i], 0, i) for i in group]) for group in groups]
     return [NoisedBatch(**{k: None if v is None else v.to(device) for k, v in b.__dict__.items()}) for b in batches]  # type: ignore[arg-type]
@@ -352,7 +233,7 @@ def _validate(
     plan: Plan,
     trainer: DiffusionTrainer,
     out: Path,
-    preview: Callable[[DiffusionLM, TextTokenizer, int], list[str]] | None,
+    preview: Preview | None,
 ) -> Validate:
     train = plan.config.train
 
@@ -373,10 +254,5 @@ def _validate(
         patience=train.patience,
         keep=keep,
         log=trainer.log,
-        preview=(lambda m: preview(m, plan.tokenizer, train.preview))
-        if preview and train.preview and trainer.args.should_save
-        else None,
+        preview=plan.previewed(preview) if preview and train.preview and trainer.args.should_save else None,
     )
-
-
-__all__ = ["Plan", "build_trainer", "plan_corpus", "plan_run", "read_corpus", "train", "validation_batches"]

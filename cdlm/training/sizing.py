@@ -18,7 +18,8 @@ from cdlm.data.corpus import Corpus
 from cdlm.data.inspection import Inspection
 from cdlm.diffusion.model import DiffusionLM
 from cdlm.training.callbacks import Progress, Watch
-from cdlm.training.run import Plan, build_trainer, plan_corpus
+from cdlm.training.plan import Plan, plan_corpus
+from cdlm.training.run import build_trainer
 
 WARM_UP, MEASURED = 2, 5
 STEPS_WANTED, MOST_EPOCHS, FEWEST_STEPS = 3000, 60, 20

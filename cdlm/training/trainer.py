@@ -2,7 +2,7 @@
 
 import logging
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from cdlm.quiet import quiet_transformers
 from cdlm.training import checkpoint as files
 from cdlm.training.distributed import Share, Silent, WithLoss, everyones, silenced, total
 from cdlm.training.ema import Ema
-from cdlm.training.noising import Noising, collate
+from cdlm.training.noising import Noising, Pair, collate
 from cdlm.training.sharded import whole
 
 logger = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ class TrainingDiverged(RuntimeError):
 class NoisedTexts(Dataset[dict[str, Any]]):
     """Token ids by (epoch, index), noised on access."""
 
-    def __init__(self, texts: list[list[int]], noising: Noising) -> None:
+    def __init__(self, texts: Sequence[Sequence[int] | Pair], noising: Noising) -> None:
         self.texts, self.noising = texts, noising
 
     def __len__(self) -> int:
@@ -59,7 +59,7 @@ class DiffusionTrainer(Trainer):
 
     Args:
         model, args: as in ``Trainer``; ``args.max_steps`` fixes the run.
-        texts: token ids of the training lines. batches: their order. noising: how they are noised.
+        texts: token ids of the training lines, or pairs of them. batches: their order. noising: how they are noised.
         objective: the loss. ema_decay: of the averaged weights. refit_every: steps between fits of the learned clock.
         autocast: number format of the network's products in training; None: that of its weights.
     """
@@ -69,7 +69,7 @@ class DiffusionTrainer(Trainer):
         model: DiffusionLM,
         args: TrainingArguments,
         *,
-        texts: list[list[int]],
+        texts: Sequence[Sequence[int] | Pair],
         batches: TokenBatches,
         noising: Noising,
         objective: Objective,

@@ -23,12 +23,12 @@ SURFACE = {
     "controllers": "--json",
     "edit": f"text {WRITING} --strength",
     "evaluate": "--baselines --corpus --json --model --out --seed --steps --suite --task --teacher",
-    "generate": f"{WRITING} --candidates --length --select --show-steps",
+    "generate": f"{WRITING} --candidates --guidance-scale --length --select --show-steps --source",
     "infill": f"template {WRITING} --candidates --length --select --show-steps --top",
     "info": "model --json",
     "init": "corpus --force --minutes --out --text-column --validation",
     "score": "texts --device --draws --dtype --file --json --model --per-token --seed",
-    "train": "overrides --config --dry-run --max-minutes --no-resume --quiet",
+    "train": "overrides --config --dry-run --init-from --max-minutes --no-resume --quiet --task",
     "train-controller": "--data --label-column --max-minutes --model --out --seed --steps --task --text-column",
 }
 SHORT = {"-c", "-f", "-i", "-l", "-m", "-n", "-q", "-s", "-t", "-w", "-x"}

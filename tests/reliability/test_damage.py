@@ -16,7 +16,8 @@ from torch.optim.lr_scheduler import LambdaLR
 from cdlm.training import checkpoint as files
 from cdlm.training.checkpoint import CheckpointError, check, complete_checkpoints, last_whole_checkpoint
 from cdlm.training.ema import Ema
-from cdlm.training.run import build_trainer, plan_run, train
+from cdlm.training.plan import plan_run
+from cdlm.training.run import build_trainer, train
 from cdlm.training.trainer import DiffusionTrainer
 from tests.training.runs import small_run, tensors, write_corpus
 

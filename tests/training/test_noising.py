@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdlm.training.noising import END, PAD, START, ClockMixture, Noising, collate
+from cdlm.training.noising import END, PAD, START, ClockMixture, Noising, Pair, collate
 
 KINDS = list(ClockMixture().__dict__)
 
@@ -229,3 +229,34 @@ def test_noising_collate_pads_with_clock_zero_under_a_mask() -> None:
 @pytest.mark.parametrize("count", [1, 3])
 def test_noising_collate_of_one_length_needs_no_mask(count: int) -> None:
     assert collate([noising(window=0).example([5, 6], 0, i) for i in range(count)]).mask is None
+
+
+def test_noising_a_pair_shows_the_source_and_the_whole_text() -> None:
+    pair = Pair([5, 6, 7], range(4, 14))
+    for n in range(30):  # a text alone would be cut every time
+        shown = noising(window=1.0).example(pair, 2, n)
+        assert shown["source"].tolist() == [5, 6, 7]
+        assert shown["tokens"].tolist() == [START, *pair.target, END]
+        assert shown["left"].tolist() == shown["right"].tolist()[::-1] == list(range(1, 13))
+        assert (shown["t"][[0, -1]] == 0).all()
+
+
+def test_noising_drops_sources_in_the_share_asked_for() -> None:
+    dropping = noising(source_dropout=0.25)
+    empty = [len(dropping.example(Pair([5, 6], [4, 5]), 0, n)["source"]) == 0 for n in range(2000)]
+    assert within(sum(empty) / 2000, 0.25, 2000)
+    assert all(len(noising().example(Pair([5], [4]), 0, n)["source"]) for n in range(50))
+
+
+def test_noising_pads_sources_beside_their_texts() -> None:
+    pairs = [Pair([5, 6, 7], [4, 5]), Pair([8], [4, 5, 6, 7])]
+    batch = collate([noising().example(p, 0, n) for n, p in enumerate(pairs)])
+    assert batch.source is not None
+    assert batch.source_mask is not None
+    assert batch.source.tolist() == [[5, 6, 7], [8, 0, 0]]
+    assert batch.source_mask.tolist() == [[True, True, True], [True, False, False]]
+    bare = collate([noising(source_dropout=0.999999).example(p, 0, n) for n, p in enumerate(pairs)])
+    assert bare.source_mask is not None
+    assert bare.source_mask.shape == (2, 1)  # a batch that dropped every source still takes the same way
+    assert not bare.source_mask.any()
+    assert collate([noising().example([4, 5], 0, 0)]).source is None

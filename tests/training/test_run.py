@@ -26,7 +26,8 @@ from cdlm.data.stream import Stream
 from cdlm.hub import load_model
 from cdlm.pipeline import Pipeline
 from cdlm.training.checkpoint import complete_checkpoints
-from cdlm.training.run import plan_run, train
+from cdlm.training.plan import plan_run
+from cdlm.training.run import train
 from cdlm.training.trainer import TrainingDiverged
 
 STEPS = 24

