@@ -6,7 +6,21 @@ from typing import Annotated
 import typer
 
 from cdlm import __version__
-from cdlm.cli import controllers, edit, evaluate, generate, infill, info, init, score, serve, train, train_controller
+from cdlm.cli import (
+    batch,
+    controllers,
+    doctor,
+    edit,
+    evaluate,
+    generate,
+    infill,
+    info,
+    init,
+    score,
+    serve,
+    train,
+    train_controller,
+)
 from cdlm.cli.guard import guarded
 
 ABOUT = "Text you can steer: a diffusion language model that writes, fills and edits text under exact wishes."
@@ -27,6 +41,8 @@ VERBS: dict[str, tuple[Callable[..., None], str]] = {
     "train": (train.train, train.EXAMPLES),
     "train-controller": (train_controller.train_controller, train_controller.EXAMPLES),
     "evaluate": (evaluate.evaluate, evaluate.EXAMPLES),
+    "batch": (batch.batch, batch.EXAMPLES),
+    "doctor": (doctor.doctor, doctor.EXAMPLES),
     "app": (serve.serve, serve.EXAMPLES),
 }
 HELP_FLAGS = {"help_option_names": ["--help", "-h"]}

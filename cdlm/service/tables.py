@@ -82,16 +82,17 @@ def _harmless(value: Any) -> Any:
     return f"'{value}" if isinstance(value, str) and value[:1] in tuple("=+-@\t\r") else value
 
 
-def read_requests(name: str, data: bytes, model: str) -> list[Request]:
+def read_requests(name: str, data: bytes, model: str, *, limited: bool = True) -> list[Request]:
     """The requests of an uploaded file, checked.
 
     Args:
         name: of the file; it says whether it is JSONL or CSV. model: of requests that name none.
+        limited: refuse what is more than a visitor may ask for.
 
     Raises:
         RequestError: says in which line what is wrong.
     """
-    if len(data) > MOST_BYTES:
+    if limited and len(data) > MOST_BYTES:
         raise RequestError(f"the file has {len(data):,} bytes; at most {MOST_BYTES:,} are read")
     try:
         text = data.decode("utf-8-sig")
@@ -100,7 +101,7 @@ def read_requests(name: str, data: bytes, model: str) -> list[Request]:
     lines = _json_lines(text) if name.lower().endswith((".jsonl", ".json", ".ndjson")) else _csv_lines(text)
     if not lines:
         raise RequestError("the file holds no request")
-    if len(lines) > MOST_REQUESTS:
+    if limited and len(lines) > MOST_REQUESTS:
         raise RequestError(f"the file holds {len(lines):,} requests; at most {MOST_REQUESTS:,} are read")
     return [_checked(number, {"model": model, **values}) for number, values in lines]
 

@@ -32,6 +32,8 @@ def test_there_are_examples():
 def test_example_runs(run, e2e, example, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "texts.txt").write_text("Zizzi serves Indian food.\nA pub near the river.\n", encoding="utf-8")
+    (tmp_path / "requests.jsonl").write_text('{"count": 1}\n{"count": 2}\n', encoding="utf-8")
+    (tmp_path / "requests.csv").write_text("verb,count\ngenerate,1\n", encoding="utf-8")
     assert run(*shlex.split(example)[1:]).stdout.strip()
 
 

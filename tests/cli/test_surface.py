@@ -20,7 +20,9 @@ WRITING = (
 )
 SURFACE = {
     "app": "--headless --jobs --models --port",
+    "batch": "file --device --dtype --model --out --seed --shard",
     "controllers": "--json",
+    "doctor": "--json --output --quick",
     "edit": f"text {WRITING} --strength",
     "evaluate": "--baselines --corpus --json --model --out --seed --steps --suite --task --teacher",
     "generate": f"{WRITING} --candidates --guidance-scale --length --select --show-steps --source",
