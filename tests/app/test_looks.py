@@ -12,11 +12,12 @@ AXE = (files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8"
 LEAST_CONTRAST = 4.5
 
 
-def violations(tab) -> set[tuple[str, str]]:
+def violations(tab, *rules: str) -> set[tuple[str, str]]:
     """Rule and element of every violation; the upload widget's own, which any page that uses it has, is left out."""
     tab.evaluate(AXE)
     left_out = "{exclude: [['[data-testid=stFileUploaderDropzone]']]}"
-    found = tab.evaluate(f"axe.run({left_out}, {{resultTypes: ['violations']}})")
+    only = f", runOnly: {list(rules)}" if rules else ""
+    found = tab.evaluate(f"axe.run({left_out}, {{resultTypes: ['violations']{only}}})")
     return {(v["id"], node["html"][:200]) for v in found["violations"] for node in v["nodes"]}
 
 
@@ -44,10 +45,11 @@ def test_no_page_has_an_accessibility_violation_of_its_own(visit, empty_page):
             visit.choose("Start from an example", "Twenty words").set_number("Texts", 2)
         if page in ("Generate", "Infill"):
             visit.press("Generate" if page == "Generate" else "Fill the gaps").written()
-        for scheme in ("light", "dark"):
-            visit.tab.emulate_media(color_scheme=scheme)
-            visit.tab.wait_for_timeout(400)
-            assert violations(visit.tab) - empty_page == set(), (page, scheme)
+        visit.tab.wait_for_timeout(400)
+        assert violations(visit.tab) - empty_page == set(), page
+        visit.tab.emulate_media(color_scheme="dark")
+        visit.tab.wait_for_timeout(400)
+        assert violations(visit.tab, "color-contrast") - empty_page == set(), page  # all else is as it was
 
 
 def luminance(colour: str) -> float:
