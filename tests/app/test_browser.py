@@ -110,6 +110,10 @@ def test_batch_fills_its_table_while_it_runs_stops_and_goes_on(visit):
     visit.settle().press("Resume")
     visit.tab.get_by_text("6 requests, 6 done").wait_for()
     visit.settle()
+    for _ in range(200):  # the table is drawn anew once the batch is over
+        if len(shown_rows(visit)) >= 6:
+            break
+        visit.tab.wait_for_timeout(100)
     shown = [row[1] for row in shown_rows(visit)]
     lines = [json.loads(line)["text"] for line in visit.download("Download JSONL").splitlines()]
     table = [row["text"] for row in csv.DictReader(io.StringIO(visit.download("Download CSV")))]
