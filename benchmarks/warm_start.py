@@ -21,9 +21,9 @@ from cdlm.cli.dry_run import measure
 from cdlm.config import RunConfig, parse_config
 from cdlm.evaluation.suite import machine
 from cdlm.files import write_text
+from cdlm.training.checkpoint import complete_checkpoints
 from cdlm.training.plan import plan_run
 from cdlm.training.run import train
-from cdlm.training.trainer import complete_checkpoints
 from cdlm.training.warm_start import encoder_shape
 
 ROOT = Path(__file__).resolve().parent.parent
