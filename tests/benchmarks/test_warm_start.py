@@ -20,9 +20,10 @@ def encoder(tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def options(tmp_path: Path, tiny_run) -> Namespace:
+def options(tmp_path: Path, toy_sentences: tuple[str, ...]) -> Namespace:
+    (tmp_path / "lines.txt").write_text("\n".join(toy_sentences), encoding="utf-8")
     plain = {
-        "data": str(tiny_run.corpus),
+        "data": str(tmp_path / "lines.txt"),
         "minutes": 0.0,
         "tokens": 128,
         "learning_rate": 1e-3,
