@@ -6,11 +6,12 @@ A run means the same whatever the number of processes. Each batch is shared out 
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
 from jaxtyping import Float
 from torch import Tensor, nn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
@@ -18,6 +19,8 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from cdlm.data.batches import Key, TokenBatches
 from cdlm.diffusion.model import DiffusionLM
 from cdlm.diffusion.objective import NoisedBatch, Objective
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,12 @@ class WithLoss(nn.Module):
         """Of a :class:`NoisedBatch` given by its fields: the summed loss, and the cross-entropy per position."""
         loss = self.objective(self.network, NoisedBatch(**fields))
         return loss.total, loss.nll
+
+
+def from_main(value: T) -> T:
+    """What the main process found, on every process."""
+    (found,) = broadcast_object_list([value])
+    return found  # type: ignore[no-any-return]
 
 
 def total(accelerator: Accelerator, *numbers: int) -> list[int]:

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import torch
 import yaml
-from accelerate.utils import broadcast_object_list
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from transformers import TrainerCallback, TrainingArguments
@@ -27,8 +26,8 @@ from cdlm.diffusion.objective import OBJECTIVES, NoisedBatch
 from cdlm.files import held, write_folder, write_json, write_text
 from cdlm.hub import WEIGHTS, fill_model_folder
 from cdlm.training.callbacks import Progress, StopWhen, Validate, Watch, time_limit
-from cdlm.training.checkpoint import complete_checkpoints, facts, has_optimizer, last_whole_checkpoint
-from cdlm.training.distributed import Agree
+from cdlm.training.checkpoint import NO_DEEPSPEED, complete_checkpoints, facts, has_optimizer, last_whole_checkpoint
+from cdlm.training.distributed import Agree, from_main
 from cdlm.training.noising import ClockMixture, Noising, collate
 from cdlm.training.room import check_room, full_disk_explained
 from cdlm.training.trainer import DiffusionTrainer
@@ -128,8 +127,7 @@ def train(  # noqa: PLR0913 - what a run is told, and whom it tells
 ) -> Path:
     """Run or resume a configuration; returns the folder of the best exported model.
 
-    Started on several processes (``accelerate launch``), all take part in this one run and the main one writes its files.
-
+    Of several processes (``accelerate launch``) all take part in the one run, and the main one writes its files.
     Args:
         max_minutes: ends the run with a checkpoint; the same command continues it.
         resume: continue from the last whole checkpoint in ``config.output``.
@@ -150,13 +148,10 @@ def train(  # noqa: PLR0913 - what a run is told, and whom it tells
     with arguments.main_process_first(local=False):
         plan = plan_run(config)
     with held(out) if arguments.should_save else nullcontext(), full_disk_explained(out):
-        checkpoint = _from_main(_claim(plan, out, resume) if arguments.should_save else None)
+        checkpoint = from_main(_claim(plan, out, resume) if arguments.should_save else None)
         trainer = build_trainer(plan, out, callbacks)
         if checkpoint is not None and (trainer.is_deepspeed_enabled or not has_optimizer(checkpoint)):
-            raise ValueError(
-                f"{out}: a run with DeepSpeed cannot be resumed, its optimiser's state is nothing but pickles; start another "
-                f"(output=) from its weights with model.init_from={out / 'best'}"
-            )
+            raise ValueError(f"{out}: {NO_DEEPSPEED} with model.init_from={out / 'best'}")
         if checkpoint is None or facts(checkpoint)["step"] < config.train.steps:
             check_room(trainer.network.num_parameters(), out)
         trainer.add_callback(_validate(plan, trainer, out, preview))
@@ -168,12 +163,6 @@ def train(  # noqa: PLR0913 - what a run is told, and whom it tells
         trainer.add_callback(Agree(trainer.accelerator))
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     return out / "best"
-
-
-def _from_main(checkpoint: Path | None) -> Path | None:
-    """What the main process found, on every process."""
-    (found,) = broadcast_object_list([checkpoint])
-    return found  # type: ignore[no-any-return]
 
 
 def _claim(plan: Plan, out: Path, resume: bool) -> Path | None:
