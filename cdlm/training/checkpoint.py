@@ -29,8 +29,10 @@ COMPLETE = "complete.json"
 WEIGHTS, AVERAGE, TRAINER_STATE = "model.safetensors", "ema.safetensors", "trainer_state.json"
 TRAINING_STATE = "training_state.safetensors"
 RUN_STATE = "run_state.json"
-NO_DEEPSPEED = "a run with DeepSpeed cannot be resumed, its optimiser's state is nothing but pickles; start another (output=) from its "
-    "weights"
+NO_DEEPSPEED = (
+    "a run with DeepSpeed cannot be resumed, its optimiser's state is nothing but pickles; "
+    "start another (output=) from its weights"
+)
 RandomState = tuple[dict[str, Tensor], dict[str, Any]]
 _UNREADABLE = (
     SafetensorError,
