@@ -101,6 +101,15 @@ class Spans(Learned):
             return self.templates * self.labeller.evidence(context, self._wanted(estimate, context, vocabulary))
 
     @property
+    def cost(self) -> float:
+        if not isinstance(self.tagger, Head):
+            return super().cost
+        tagger = float(self.tagger.config.facts.get("share", 0.0)) * self.labeller.size / self.tagger.size
+        return 3 * self.share + tagger * bool(
+            self.spans and self.templates
+        )  # the head of the spans gives the energy alone
+
+    @property
     def labeller(self) -> TokenHead:
         """What labels words, once bound."""
         assert isinstance(self.tagger, ArcHead)

@@ -153,6 +153,11 @@ class Controller(ABC):
         return 0.0
 
     @property
+    def review_cost(self) -> float:
+        """What :meth:`doubt` costs once, in evaluations of the denoiser."""
+        return 0.0
+
+    @property
     def soft(self) -> bool:
         """Whether there is anything to follow besides the hard part."""
         kind = type(self)

@@ -50,10 +50,18 @@ class Learned(Controller):
         """
 
     @property
+    def share(self) -> float:
+        """Of a denoiser evaluation, one forward pass of the head, once bound."""
+        return float(self.head.config.facts.get("share", 0.0)) if isinstance(self.head, Head) else 0.0
+
+    @property
     def cost(self) -> float:
-        share = float(self.head.config.facts.get("share", 0.0)) if isinstance(self.head, Head) else 0.0
         kind = type(self)
-        return share * ((kind.evidence is not Controller.evidence) + 3 * (kind.energy is not Controller.energy))
+        return self.share * ((kind.evidence is not Controller.evidence) + 3 * (kind.energy is not Controller.energy))
+
+    @property
+    def review_cost(self) -> float:
+        return self.share * (type(self).doubt is not Controller.doubt)
 
     def strength(self, progress: float) -> float:
         return self.weight * _RAMPS[self.ramp](progress)

@@ -371,6 +371,7 @@ def test_a_wish_costs_what_its_head_does(subject: Subject) -> None:
     """Once bound; what follows a gradient costs a backward pass, too."""
     assert subject.wish().cost == 0
     assert subject.bound().cost > 0
+    assert 0 <= subject.bound().review_cost < subject.bound().cost, "a review asks for no gradient"
     paid, free = subject.write([subject.wish()]), subject.write(subject.case.hard(subject.negate))
     assert paid.cost > paid.evaluations
     assert free.cost == free.evaluations
