@@ -9,7 +9,6 @@ table in benchmarks/results/ is written anew after every variant.
 
 import argparse
 import json
-import subprocess
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -27,7 +26,7 @@ from cdlm.diffusion.model import DiffusionLM
 from cdlm.evaluation.bench import natural
 from cdlm.evaluation.fluency import Teacher
 from cdlm.evaluation.metrics import distinct_n
-from cdlm.evaluation.suite import machine
+from cdlm.evaluation.provenance import commit, machine
 from cdlm.evaluation.targets import lines_of_lengths
 from cdlm.files import write_folder, write_json, write_text
 from cdlm.hub import file_fingerprint, fill_model_folder
@@ -252,7 +251,7 @@ def write_table(runs: Path, base: RunConfig, results: Path) -> None:
     """ablation.json and ablation.md of everything measured, a table for each budget."""
     budgets = {int(p.name): _rows(p) for p in runs.iterdir() if p.name.isdecimal()}
     facts: dict[str, Any] = {"positions_per_step": base.train.tokens_per_batch, "seed": base.train.seed, "texts": TEXTS}
-    facts |= {"lengths": LENGTHS, "backbone": base.model.backbone, "commit": _commit(), "machine": machine()}
+    facts |= {"lengths": LENGTHS, "backbone": base.model.backbone, "commit": commit(), "machine": machine()}
     tables = [{"steps": steps, "rows": rows} for steps, rows in sorted(budgets.items()) if rows]
     results.mkdir(parents=True, exist_ok=True)
     write_json(results / "ablation.json", {"facts": facts, "budgets": tables})
@@ -304,13 +303,6 @@ def _sampled(figures: dict[str, Any]) -> list[str]:
         f"{figures['perplexity']:.1f} / {figures['real']:.1f} ({value:.2f}, {low:.2f}–{high:.2f})",
         f"{figures['distinct4']:.2f} / {figures['distinct4_training']:.2f}",
     ]
-
-
-def _commit() -> str:
-    found = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    return found.stdout.strip() or "unknown"
 
 
 if __name__ == "__main__":

@@ -22,10 +22,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from speed import RESULTS, Spread, processor, short_commit
+from speed import RESULTS, Spread
 
 from cdlm.diffusion.configuration import DiffusionLMConfig
 from cdlm.diffusion.model import DiffusionLM
+from cdlm.evaluation.provenance import commit, machine
 from cdlm.files import write_json, write_text
 
 BACKBONE = {
@@ -223,8 +224,8 @@ def _facts(args: argparse.Namespace, rounds: int, load: float) -> dict[str, Any]
     return {
         "held": " ".join(f"{k} {v:,}" for k, v in asdict(held).items()),
         "rounds": rounds,
-        "commit": short_commit(),
-        "machine": f"{processor()}, {os.cpu_count()} cores, one thread" + f", {gpu}" * bool(gpu),
+        "commit": commit(),
+        "machine": f"{machine()}, one thread" + f", {gpu}" * bool(gpu),
         "load before": round(load, 2),
         "torch": torch.__version__,
         "command": " ".join(["python benchmarks/growth.py", *sys.argv[1:]]),

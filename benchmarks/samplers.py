@@ -15,7 +15,7 @@ from cdlm.evaluation.bench import Bench, words
 from cdlm.evaluation.contradictions import contradiction_share
 from cdlm.evaluation.fluency import Teacher
 from cdlm.evaluation.metrics import distinct_n, exact_copy_share, shared_ngram_share
-from cdlm.evaluation.suite import commit, machine
+from cdlm.evaluation.provenance import commit, machine
 from cdlm.evaluation.targets import lines_of_lengths, random_lines
 from cdlm.files import write_text
 from cdlm.pipeline import Pipeline

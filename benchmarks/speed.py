@@ -11,8 +11,6 @@ products are then timed alone in bf16. A training step that did nothing else wou
 
 import argparse
 import os
-import platform
-import subprocess
 import sys
 import tempfile
 import time
@@ -30,6 +28,7 @@ from transformers import TrainerCallback
 from cdlm.config import ModelConfig, RunConfig, parse_config
 from cdlm.data.corpus import Corpus
 from cdlm.diffusion.model import DiffusionLM
+from cdlm.evaluation.provenance import commit, machine
 from cdlm.files import write_json, write_text
 from cdlm.pipeline import Pipeline
 from cdlm.training.plan import Plan
@@ -311,29 +310,13 @@ def _facts(pipe: Pipeline, args: argparse.Namespace) -> dict[str, Any]:
     return {
         "model": name,
         "parameters": pipe.model.num_parameters(),
-        "commit": short_commit(),
-        "machine": f"{processor()}, {os.cpu_count()} cores, one thread",
+        "commit": commit(),
+        "machine": f"{machine()}, one thread",
         "load before": round(os.getloadavg()[0], 2),
         "torch": torch.__version__,
         "command": f"python benchmarks/speed.py --rounds {args.rounds} --steps {args.steps}" + " --quick" * args.quick,
         "quick": args.quick,
     }
-
-
-def short_commit() -> str:
-    """Of the checkout."""
-    found = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    return found.stdout.strip() or "unknown"
-
-
-def processor() -> str:
-    """Its name, as far as the system tells."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.is_file() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from cdlm.control.controller import WishError
 from cdlm.evaluation.bench import words
 from cdlm.evaluation.intervals import Figure, mean_with_interval
 from cdlm.evaluation.metrics import distinct_n
-from cdlm.evaluation.suite import commit, machine
+from cdlm.evaluation.provenance import commit, machine
 from cdlm.files import write_json, write_text
 from cdlm.sampling.particles import Particles
 from cdlm.sampling.samplers import DDIM, Commit, DPMpp2M, QSample, Reopen

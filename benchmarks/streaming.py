@@ -11,8 +11,6 @@ lines in memory, in turns. Speeds are by processor time of all threads: what one
 
 import argparse
 import os
-import platform
-import subprocess
 import tempfile
 import time
 from dataclasses import asdict, dataclass
@@ -23,6 +21,7 @@ import psutil
 
 from cdlm.config import RunConfig, parse_config
 from cdlm.data.stream import StreamedBatches
+from cdlm.evaluation.provenance import commit, machine
 from cdlm.files import write_json, write_text
 from cdlm.training.callbacks import Progress, Watch
 from cdlm.training.corpora import token_batches
@@ -165,12 +164,8 @@ def _three(values: list[float]) -> str:
 
 def facts(command: str) -> dict[str, str]:
     """What the figures depend on."""
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    machine = f"{platform.machine()}, {os.cpu_count()} cores, OMP_NUM_THREADS={os.environ.get('OMP_NUM_THREADS', '')}"
     load = f"{os.getloadavg()[0]:.2f}"
-    return {"command": command, "commit": commit.stdout.strip(), "machine": machine, "load before": load}
+    return {"command": command, "commit": commit(), "machine": machine(), "load before": load}
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -19,7 +19,7 @@ from typing import Any
 
 from cdlm.cli.dry_run import measure
 from cdlm.config import RunConfig, parse_config
-from cdlm.evaluation.suite import machine
+from cdlm.evaluation.provenance import machine
 from cdlm.files import write_text
 from cdlm.training.checkpoint import complete_checkpoints
 from cdlm.training.plan import plan_run

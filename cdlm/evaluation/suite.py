@@ -1,7 +1,5 @@
 """The suite: runs every task, writes report.json and report.md."""
 
-import platform
-import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +13,7 @@ from cdlm.evaluation.control_tasks import attribute, composition, length, part_o
 from cdlm.evaluation.exactness import diversity_of_requests, editing, exactness, scoring, selection
 from cdlm.evaluation.fluency import Teacher
 from cdlm.evaluation.plots import draw
+from cdlm.evaluation.provenance import commit, machine
 from cdlm.evaluation.systems import Steered, System
 from cdlm.evaluation.tasks import infilling, keywords, unconstrained
 from cdlm.files import write_json, write_text
@@ -179,14 +178,3 @@ def _line(row: Row) -> str:
     spent = "" if row.evaluations is None else f"{row.evaluations:.1f}"
     cells = [row.task, row.metric, f"{figure.value:.3f}", interval, reference, row.bar, met, str(figure.n), spent]
     return "| " + " | ".join(cells) + " |\n"
-
-
-def machine() -> str:
-    """Processor and number of cores."""
-    return f"{platform.machine()} {platform.processor() or ''} {platform.system()}".strip()
-
-
-def commit() -> str:
-    """Short name of the commit that is checked out."""
-    found = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
-    return found.stdout.strip() or "unknown"
