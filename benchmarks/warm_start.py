@@ -17,13 +17,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from cdlm.cli.dry_run import measure
 from cdlm.config import RunConfig, parse_config
 from cdlm.evaluation.provenance import machine
 from cdlm.files import write_text
 from cdlm.training.checkpoint import complete_checkpoints
 from cdlm.training.plan import plan_run
 from cdlm.training.run import train
+from cdlm.training.sizing import measure
 from cdlm.training.warm_start import encoder_shape
 
 ROOT = Path(__file__).resolve().parent.parent
