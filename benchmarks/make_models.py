@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import reviews_corpus
+from readme import block
 
 from cdlm.config import load_config
 from cdlm.data.tokenizer import TextTokenizer
@@ -58,7 +59,7 @@ RECIPES = {
         "e2e",
         (ROOT / "configs" / "e2e.yaml", ROOT / "configs" / "e2e_hints.yaml"),
         CARDS / "LICENSE-CC-BY-SA-4.0.txt",
-        {"pos": (E2E, 600), "attribute": (E2E, 700), "spans": (E2E, 2000), "dependencies": (E2E, 8000)},
+        {"pos": (E2E, 600), "attribute": (E2E, 700), "spans": (E2E, 2000), "dependencies": (E2E, 10_000)},
         reports=("e2e", "control"),
     ),
     "reviews": Recipe(
@@ -159,12 +160,12 @@ def worse(new: Path, old: Path) -> str:
 
 
 def card(recipe: Recipe, folder: Path) -> None:
-    """README.md of the model: data, licence, cost, measured quality (``{{report NAME}}``: of benchmarks/results), limits."""
+    """README.md of the model: data, licence, cost, measured quality (``{{report NAME}}``: its table), limits."""
     text = (CARDS / f"{recipe.name}.md").read_text(encoding="utf-8")
     training = json.loads((folder / "training.json").read_text())
     text = text.replace("{{training}}", "\n".join(f"- {k}: {v}" for k, v in training.items()))
     reports = re.compile(r"\{\{report (\w+)\}\}")
-    write_text(folder / "README.md", reports.sub(lambda m: (RESULTS / m[1] / "report.md").read_text("utf-8"), text))
+    write_text(folder / "README.md", reports.sub(lambda m: block(m[1]), text))
     facts = {name: json.loads((RESULTS / name / "report.json").read_text())["facts"] for name in recipe.reports}
     write_json(folder / "figures.json", facts)
 
