@@ -24,8 +24,8 @@ from cdlm.data.stream import StreamedBatches
 from cdlm.evaluation.provenance import commit, machine
 from cdlm.files import write_json, write_text
 from cdlm.training.callbacks import Progress, Watch
-from cdlm.training.corpora import token_batches
-from cdlm.training.plan import Plan, plan_run
+from cdlm.training.corpora import read_corpus, token_batches
+from cdlm.training.plan import Plan, plan_corpus, plan_run
 from cdlm.training.run import build_trainer
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -117,10 +117,11 @@ def measure(folder: Path, *, blocks: int, steps: int, rounds: int) -> Report:
     memory, reading, lines = read_stream(streamed, blocks)
     half = np.array(memory[len(memory) // 2 :])
     slope = float(np.polyfit(np.arange(len(half)) * BLOCK / 1e6, half, 1)[0])
-    plans = {
-        "streamed": plan_run(config(folder, steps, streaming=True)),
-        "in memory": plan_run(config(folder / "part-0000.txt", steps, streaming=False)),
-    }
+    stream = plan_run(config(folder, steps, streaming=True))
+    memory_config = config(folder / "part-0000.txt", steps, streaming=False)
+    corpus, _ = read_corpus(memory_config)
+    in_memory = plan_corpus(memory_config, corpus, tokenizer=stream.tokenizer)  # another vocabulary costs another step
+    plans = {"streamed": stream, "in memory": in_memory}
     speeds: dict[str, list[float]] = {name: [] for name in plans}
     for _ in range(rounds):
         for name, plan in plans.items():
