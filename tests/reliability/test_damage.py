@@ -19,22 +19,9 @@ from cdlm.training.ema import Ema
 from cdlm.training.plan import plan_run
 from cdlm.training.run import build_trainer, train
 from cdlm.training.trainer import DiffusionTrainer
-from tests.training.runs import small_run, tensors, write_corpus
+from tests.training.runs import small_run, tensors
 
 LAST = "checkpoint-12"
-
-
-@pytest.fixture(scope="module")
-def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_corpus(tmp_path_factory.mktemp("corpus") / "corpus.txt", 60)
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory, corpus: Path) -> Path:
-    """A whole run; tests work on copies."""
-    out = tmp_path_factory.mktemp("finished") / "run"
-    train(small_run(corpus, out))
-    return out
 
 
 @pytest.fixture

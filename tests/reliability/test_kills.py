@@ -10,14 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.reliability.ordeal import Reference, Tally, ordeal, reference_run
-from tests.training.runs import write_corpus
 
 SEED = int(os.environ.get("CDLM_SOAK_SEED", "0"))
-
-
-@pytest.fixture(scope="module")
-def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_corpus(tmp_path_factory.mktemp("corpus") / "corpus.txt", 60)
 
 
 @pytest.fixture(scope="module")

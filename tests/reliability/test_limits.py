@@ -20,21 +20,9 @@ from cdlm.files import FolderInUse, held
 from cdlm.training import room
 from cdlm.training.checkpoint import check, complete_checkpoints
 from cdlm.training.run import train
-from tests.training.runs import small_run, tensors, write_corpus
+from tests.training.runs import small_run, tensors
 
 FORK = multiprocessing.get_context("fork")
-
-
-@pytest.fixture(scope="module")
-def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_corpus(tmp_path_factory.mktemp("corpus") / "corpus.txt", 60)
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory, corpus: Path) -> Path:
-    out = tmp_path_factory.mktemp("finished") / "run"
-    train(small_run(corpus, out))
-    return out
 
 
 @pytest.fixture
