@@ -104,7 +104,7 @@ class Spans(Learned):
     def cost(self) -> float:
         if not isinstance(self.tagger, Head):
             return super().cost
-        tagger = float(self.tagger.config.facts.get("share", 0.0)) * self.labeller.size / self.tagger.size
+        tagger = self.tagger.share * self.labeller.size / self.tagger.size
         return 3 * self.share + tagger * bool(
             self.spans and self.templates
         )  # the head of the spans gives the energy alone

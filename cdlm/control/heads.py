@@ -181,7 +181,7 @@ class NeighbourEncoder(nn.Module):
 
 
 class Head(nn.Module):
-    """A network with its meaning; ``share`` is its cost in denoiser evaluations."""
+    """A network with its meaning."""
 
     kind: ClassVar[Kind]
 
@@ -193,6 +193,11 @@ class Head(nn.Module):
     def labels(self) -> tuple[str, ...]:
         """Labels of a head with one field."""
         return next(iter(self.config.labels.values()))
+
+    @property
+    def share(self) -> float:
+        """Of a denoiser evaluation, what one forward pass costs; 0 where it was never measured."""
+        return float(self.config.facts.get("share", 0.0))
 
     @property
     def size(self) -> int:

@@ -52,7 +52,7 @@ class Learned(Controller):
     @property
     def share(self) -> float:
         """Of a denoiser evaluation, one forward pass of the head, once bound."""
-        return float(self.head.config.facts.get("share", 0.0)) if isinstance(self.head, Head) else 0.0
+        return self.head.share if isinstance(self.head, Head) else 0.0
 
     @property
     def cost(self) -> float:
