@@ -147,7 +147,7 @@ def _table(outcomes: "Sequence[Outcome]") -> "pd.DataFrame":
     rows = [
         {
             "variant": o.arm.name,
-            **{f"{name} holds": share for name, share in o.success.items()},
+            **{f"{name} holds": f"{share:.0%}" for name, share in o.success.items()},
             "nats per token": o.fluency,
             "seconds": o.result.seconds,
         }
@@ -157,9 +157,8 @@ def _table(outcomes: "Sequence[Outcome]") -> "pd.DataFrame":
 
 
 def _show_figures(outcomes: "Sequence[Outcome]") -> None:
-    shares = {f"{name} holds": st.column_config.NumberColumn(format="percent") for name in outcomes[0].success}
     figures = {k: st.column_config.NumberColumn(format="%.2f") for k in ("nats per token", "seconds")}
-    st.dataframe(_table(outcomes), hide_index=True, column_config={**shares, **figures})
+    st.dataframe(_table(outcomes), hide_index=True, column_config=figures)
     st.caption("Nats per token: the model's own bound on how likely the texts are; lower reads better.")
 
 
