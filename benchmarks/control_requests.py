@@ -89,7 +89,7 @@ def family(count: int) -> Requests:
     """Family friendly or not, which has no fixed wording; by the classifier of record fields."""
     bench = bench_of("e2e")
     targets = family_targets(usable(bench), count, bench.seed)
-    judge = field_judge(bench.corpus)
+    judge = field_judge(bench.other_half)
     wishes: list[Wishes] = [partial(_sized, t.source, "attribute", t.field, t.value) for t in targets]
     return Requests(
         bench,

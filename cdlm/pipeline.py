@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from cdlm.choosing import OnUnsatisfied, attempt_key, check_modes, rank, satisfy
-from cdlm.control.controller import Controller, Verdict, WishError, conflicts
+from cdlm.control.controller import Controller, Verdict, WishError, conflicts, contradictions
 from cdlm.control.layout import Layout
 from cdlm.data.tokenizer import TextTokenizer
 from cdlm.diffusion.model import DiffusionLM
@@ -230,7 +230,9 @@ class Pipeline:
     def _bound(self, controllers: Sequence[Controller]) -> list[Controller]:
         """The wishes with the heads that they need."""
         conflicts(controllers)
-        return [wish.bind(self.heads, self.tokenizer) for wish in controllers]
+        bound = [wish.bind(self.heads, self.tokenizer) for wish in controllers]
+        contradictions(bound)
+        return bound
 
     def _settings(self, controllers: Sequence[Controller], **options: Any) -> Settings:
         """How a request is sampled, with the temperature that this model likes where none is asked for."""

@@ -40,7 +40,7 @@ class Settings:
 
 def default_settings(controllers: Sequence[Controller] = (), free_temperature: float = 1.0) -> Settings:
     """Sampler, steering and steps for such wishes; ``free_temperature`` is the model's, for texts that nothing pulls."""
-    if any(wish.soft for wish in controllers):
+    if any(wish.soft and wish.weight for wish in controllers):
         return Settings(sampler=guided_sampler(), num_inference_steps=GUIDED_STEPS)
     return Settings(temperature=free_temperature)
 

@@ -40,12 +40,14 @@ class HeadShelf:
         """Heads that the model brings along."""
         return sorted(p.parent.name for p in self.folder.glob(f"*/{CONFIG}")) if self.folder else []
 
-    def find(self, task: str, source: str | Path | None = None) -> Head:
-        """The head of a task, or the one in the folder ``source``; loaded once.
+    def find(self, task: str, source: str | Path | Head | None = None) -> Head:
+        """The head of a task, or ``source``: one at hand, or the folder of one, loaded once.
 
         Raises:
             WishError: there is none, it cannot be read, or it reads another model.
         """
+        if isinstance(source, Head):
+            return self._own(source, "the head")
         folder = Path(source) if source else self.folder and self.folder / task
         if folder is None or not (folder / CONFIG).is_file():
             have = f"it has: {', '.join(self.tasks)}" if self.tasks else "it has none"
@@ -57,13 +59,16 @@ class HeadShelf:
         return self._loaded[key]
 
     def _load(self, folder: Path) -> Head:
-        head = load_head(folder)
+        return self._own(load_head(folder), f"the head in {folder}").to(self.model.device)
+
+    def _own(self, head: Head, called: str) -> Head:
+        """The head, if it reads this model."""
         if head.config.model != self.fingerprint:
             raise WishError(
-                f"the head in {folder} reads another model (its fingerprint is {head.config.model[:12]}, this model's "
+                f"{called} reads another model (its fingerprint is {head.config.model[:12]}, this model's "
                 f"{self.fingerprint[:12]}); train it again on this one: cdlm train-controller"
             )
-        return head.to(self.model.device)
+        return head
 
 
 def load_head(folder: Path) -> Head:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from cdlm.control.controller import Verdict, WishError
+from cdlm.control.controller import Claim, Verdict, WishError
 from cdlm.control.estimate import Estimate
 from cdlm.control.heads import Reading, TextHead
 from cdlm.control.layout import Vocabulary
@@ -39,6 +39,11 @@ class Labelled(Learned):
             raise WishError(f"{self.name}: the head knows no field {name!r}; it knows {', '.join(fields)}")
         if label not in fields[name]:
             raise WishError(f"{self.name}: {name} is never {label!r}; known: {', '.join(filter(None, fields[name]))}")
+
+    @property
+    def claim(self) -> Claim:
+        name, label = self.wanted
+        return Claim((id(self.reader), name), label, self.negate)
 
     def energy(self, estimate: Estimate, vocabulary: Vocabulary) -> PerSample | None:
         name, label = self.wanted

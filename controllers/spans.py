@@ -73,9 +73,7 @@ class Spans(Learned):
     def bind(self, shelf: Shelf, vocabulary: Vocabulary) -> Controller:
         bound = super().bind(shelf, vocabulary)
         assert isinstance(bound, Spans)
-        if isinstance(bound.tagger, Head):
-            return bound
-        bound = replace(bound, tagger=shelf.find("dependencies", str(bound.tagger) or None))
+        bound = replace(bound, tagger=shelf.find("dependencies", bound.tagger or None))
         bound.check(vocabulary)
         return bound
 
@@ -150,8 +148,9 @@ class Spans(Learned):
         if not listed:
             return None
         known = {tag: k for k, tag in enumerate(self.labeller.labels)} | _EDGES
-        ids = [[known.get(kept["labels"][int(n)], -1) for n in numbers.split()] for numbers, _ in listed]
-        return torch.tensor(ids), torch.tensor([float(count) for _, count in listed])
+        rows = [[int(number) for number in template.split()] for template in listed.split(";")]
+        ids = [[known.get(kept["labels"][number], -1) for number in numbers] for _, *numbers in rows]
+        return torch.tensor(ids), torch.tensor([float(count) for count, *_ in rows])
 
     def energy(self, estimate: Estimate, vocabulary: Vocabulary) -> PerSample | None:
         assert isinstance(self.head, SpanHead)
@@ -160,11 +159,13 @@ class Spans(Learned):
         for rows, first, last in word_places(estimate.canvas, vocabulary):
             for begin, end, label in self.spans:
                 kind = fit[rows][..., PHRASES.index(label)]
-                there = end <= len(first)
-                out[rows] += kind[:, first[int(begin) - 1], last[int(end) - 1]] if there else IMPOSSIBLE
+                none = fit.new_full((len(rows),), IMPOSSIBLE)
+                there = kind[:, first[int(begin) - 1], last[int(end) - 1]] if end <= len(first) else none
+                out[rows] += self.log_not(there)
             for label, low, high in self.anywhere:
-                out[rows] += self._somewhere(fit[rows][..., PHRASES.index(label)], first, last, low, high)
-        return -self.log_not(out)
+                found = self._somewhere(fit[rows][..., PHRASES.index(label)], first, last, low, high)
+                out[rows] += self.log_not(found)
+        return -out
 
     @staticmethod
     def _somewhere(fit: Tensor, first: Tensor, last: Tensor, low: int, high: int) -> PerSample:

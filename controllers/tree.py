@@ -58,12 +58,10 @@ class DependencyTree(Learned):
 
     def plan(self, layout: Layout, vocabulary: Vocabulary, rng: np.random.Generator) -> Layout:
         words = len(self.template.words)
-        if self.negate:
-            return layout
-        if not layout.low <= words <= layout.high:
+        if not self.negate and not layout.low <= words <= layout.high:
             raise WishError(f"tree: the template has {words} words, but {layout.low} to {layout.high} are asked for")
         _ = self._weights  # refuses a template that this model never saw the like of
-        return layout.narrow(words, words, "tree")
+        return layout if self.negate else layout.narrow(words, words, "tree")
 
     def evidence(self, estimate: Estimate, vocabulary: Vocabulary) -> Logits | None:
         if self.negate:
@@ -111,8 +109,12 @@ class DependencyTree(Learned):
                 if joint.partition("/")[2] == label:
                     weights[place, number] = 0.0 if joint == f"{tag}/{label}" else OTHER_TAG
         if (weights.amax(1) == REFUSED).any():
-            unknown = self.template.words[int((weights.amax(1) == REFUSED).nonzero()[0])]
-            raise WishError(f"tree: this model never saw a word used like {unknown!r} in the template")
+            place = int((weights.amax(1) == REFUSED).nonzero()[0])
+            known = sorted({joint.partition("/")[2] for joint in self.parser.tags.labels})
+            raise WishError(
+                f"tree: this model never saw a word used like {self.template.words[place]!r} in the template "
+                f"({self.template.labels[place]}); labels it knows: {', '.join(known)}"
+            )
         return weights
 
     def judge(self, text: str, vocabulary: Vocabulary) -> Verdict:

@@ -20,7 +20,7 @@ from tests.sampling.toys import VOCAB, small_model
 LABELS = {"tokens": {"pos": ("DET", "NOUN")}, "text": {"food": ("", "Indian"), "price": ("cheap", "dear")}}
 FACTS = {
     "share": 0.25,
-    "templates": {"labels": ["^", "DET/det"], "phrases": {"NP": {"1": [["0 1", 3]]}}},
+    "templates": {"labels": ["^", "DET/det"], "phrases": {"NP": {"1": "3 0 1"}}},
     "figures": {"loss": 1.5},
 }
 TOKENIZER = "a tokenizer"
@@ -186,3 +186,13 @@ def test_a_head_is_replaced_by_a_head_and_nothing_else(model: DiffusionLM, tmp_p
 def test_a_head_may_be_moved(shelf: HeadShelf, model: DiffusionLM, tmp_path: Path) -> None:
     shutil.move(tmp_path / "heads", tmp_path / "elsewhere")
     assert HeadShelf(model, TOKENIZER, tmp_path / "elsewhere").find("pos").config.task == "pos"
+
+
+@pytest.mark.parametrize(
+    ("model", "heads", "everything"), [("e2e", 4_000_000, 14_000_000), ("reviews", 1_000_000, 12_000_000)]
+)
+def test_what_ships_is_small(model: str, heads: int, everything: int) -> None:
+    """Bytes of the bundled heads, their facts included, and of the model with them."""
+    folder = Path(__file__).parent.parent / "models" / model
+    assert 0 < sum(file.stat().st_size for file in folder.glob("heads/*/head.*")) <= heads
+    assert sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) <= everything

@@ -1,10 +1,11 @@
 """The interface of a wish about the text."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -27,8 +28,8 @@ class WishError(ValueError):
 class Shelf(Protocol):
     """Where a model's heads are found."""
 
-    def find(self, task: str, source: str | Path | None = None) -> "Head":
-        """The head of a task, or the one that ``source`` names.
+    def find(self, task: str, source: "str | Path | Head | None" = None) -> "Head":
+        """The head of a task, or the one that ``source`` is or names.
 
         Raises:
             WishError: there is none, or it reads another model.
@@ -65,6 +66,24 @@ class Pins:
     where: Bool[Tensor, "batch length"]
     tokens: Tokens
     reserve: Bool[Tensor, "batch length"]
+
+
+class Claim(NamedTuple):
+    """That something has a value, or ``negate``: that it has not."""
+
+    about: Hashable
+    value: str
+    negate: bool
+
+    def __str__(self) -> str:
+        return f"{'not ' * self.negate}{self.value!r}"
+
+    def excludes(self, other: "Claim") -> bool:
+        """Whether both cannot be true: two values of one thing, or one value and its opposite."""
+        same = self.value == other.value
+        return self.about == other.about and (
+            self.negate != other.negate if same else not (self.negate or other.negate)
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,6 +177,11 @@ class Controller(ABC):
         return 0.0
 
     @property
+    def claim(self) -> Claim | None:
+        """What the wish, once bound, says of the text; two that exclude each other are refused before any is written."""
+        return None
+
+    @property
     def soft(self) -> bool:
         """Whether there is anything to follow besides the hard part."""
         kind = type(self)
@@ -187,3 +211,18 @@ def conflicts(controllers: Any) -> None:
     names = [c.name for c in controllers if c.name in ("infill", "length")]
     if len(names) != len(set(names)):
         raise WishError(f"{max(names, key=names.count)} was given twice; one wish of this kind fits a text")
+
+
+def contradictions(wishes: Sequence[Controller]) -> None:
+    """Refuse bound wishes that claim two values of one thing, or a value and its opposite, at the same time of a run.
+
+    Raises:
+        WishError: names both.
+    """
+    for one, other in combinations([w for w in wishes if w.weight], 2):
+        apart = one.stop <= other.start or other.stop <= one.start
+        if one.claim and other.claim and one.claim.excludes(other.claim) and not apart:
+            raise WishError(
+                f"{one.name} {one.claim} and {other.name} {other.claim} contradict each other; drop one, or let one stop "
+                "before the other starts"
+            )

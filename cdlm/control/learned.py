@@ -35,9 +35,6 @@ class Learned(Controller):
             raise WishError(f"{self.name}: ramp is {', '.join(_RAMPS)}, not {self.ramp!r}")
 
     def bind(self, shelf: Shelf, vocabulary: Vocabulary) -> Controller:
-        if isinstance(self.head, Head):
-            self.check(vocabulary)
-            return self
         bound = replace(self, head=shelf.find(self.task, self.head or None))
         bound.check(vocabulary)
         return bound

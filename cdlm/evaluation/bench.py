@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from cdlm.data.records import Halves, halve, read_split
+from cdlm.data.records import Halves, Split, halve, read_split
 from cdlm.data.words import join_words, split_words
 from cdlm.evaluation.contradictions import ValueLexicon
 from cdlm.evaluation.fluency import Teacher
@@ -94,6 +94,11 @@ class Bench:
     def halves(self) -> Halves:
         """Validation lines, halved by record."""
         return halve(read_split(self.corpus, "valid"))
+
+    @property
+    def other_half(self) -> Split:
+        """Validation lines that no request comes from: judges may learn from them."""
+        return self.halves.report if self.half == "tune" else self.halves.tune
 
     @cached_property
     def train(self) -> tuple[str, ...]:

@@ -22,7 +22,8 @@ SILENT = ""
 """The label of a record field that a text's record does not mention."""
 RARE = 3
 """A joint tag and dependency label has to be seen so often."""
-LONGEST_TEMPLATE, TEMPLATES = 12, 30
+LONGEST_TEMPLATE, TEMPLATES, RAREST = 12, 30, 8e-5
+"""Words of a phrase; templates of a kind that are kept; the least share of all phrases that a kept one has."""
 JUDGE_SHARE, JUDGE_EPOCHS = 0.2, 6
 JUDGE_TEXTS = 6000
 """With fewer texts a judge goes over them more often."""
@@ -150,25 +151,29 @@ def attributes(split: Split, tokenizer: TextTokenizer, *, longest: int | None = 
 def span_templates(parses: Iterable[Parse]) -> dict[str, dict[str, list[list[Any]]]]:
     """label -> number of words -> [["BEFORE TAG … AFTER", count], …], the most frequent first; "^", "$": the text's ends.
 
-    As many are kept of those that begin or end the text as of those inside it, rare as they may be.
+    As many are kept of those that begin or end the text as of those inside it; what is rarer than ``RAREST`` is left out.
     """
     counts = Counter(template for parse in parses for template in _templates(parse))
+    fewest = RAREST * counts.total()
     found: dict[str, dict[str, list[list[Any]]]] = {}
     kept: Counter[tuple[str, int, bool, bool]] = Counter()
     for (label, size, tags), count in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
         kind = label, size, tags.startswith("^"), tags.endswith("$")
         kept[kind] += 1
-        if kept[kind] <= TEMPLATES:
+        if kept[kind] <= TEMPLATES and count >= fewest:
             found.setdefault(label, {}).setdefault(str(size), []).append([tags, count])
     return found
 
 
 def numbered(templates: dict[str, dict[str, list[list[Any]]]]) -> dict[str, Any]:
-    """The same with word labels as numbers in a list of ``labels``: they are long, and many."""
+    """The same with word labels as numbers in a list of ``labels``, all of a size in one string: they are long, and many."""
     labels = sorted({w for sizes in templates.values() for kept in sizes.values() for t, _ in kept for w in t.split()})
     number = {label: str(n) for n, label in enumerate(labels)}
     phrases = {
-        phrase: {size: [[" ".join(number[w] for w in t.split()), n] for t, n in kept] for size, kept in sizes.items()}
+        phrase: {
+            size: "; ".join(" ".join([str(n), *(number[w] for w in t.split())]) for t, n in kept)
+            for size, kept in sizes.items()
+        }
         for phrase, sizes in templates.items()
     }
     return {"labels": labels, "phrases": phrases}

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,8 @@ def test_no_wish_at_all(make: Callable[[], Controller], message: str) -> None:
         ([Attribute("colour", "red")], "the head knows no field 'colour'; it knows food, price, opening"),
         ([Attribute("food", "Chinese")], "food is never 'Chinese'; known: French, Indian, Italian$"),
         ([Sentiment("angry")], "sentiment is never 'angry'; known: negative, positive"),
-        ([DependencyTree("whom did she give what ?")], "never saw a word used like"),
+        ([DependencyTree("whom did she give what ?")], "never saw a word used like .*; labels it knows: .*nsubj"),
+        ([DependencyTree("whom did she give what ?", negate=True)], "never saw a word used like"),
     ],
 )
 def test_what_the_head_does_not_know(taught_pipe: Pipeline, wishes: Wishes, message: str) -> None:
@@ -150,6 +152,36 @@ def test_a_word_that_must_and_must_not_be_there(taught_pipe: Pipeline, wishes: W
     given = list(reversed(wishes)) if swapped else list(wishes)
     with refused(taught_pipe, "Italian"):
         taught_pipe.generate(2, controllers=given, num_inference_steps=3)
+
+
+@pytest.mark.parametrize(
+    ("wishes", "message"),
+    [
+        (
+            [Attribute("opening", "place"), Attribute("opening", "name")],
+            "attribute 'place' and attribute 'name' contradict",
+        ),
+        (
+            [Attribute("opening", "place"), Attribute("opening", "place", negate=True)],
+            "'place' and .* not 'place' contradict",
+        ),
+        ([Sentiment("positive"), Sentiment("negative")], "sentiment 'positive' and sentiment 'negative' contradict"),
+    ],
+)
+@pytest.mark.parametrize("swapped", [False, True])
+def test_two_labels_that_exclude_each_other(taught_pipe: Pipeline, wishes: Wishes, message: str, swapped: bool) -> None:
+    """In either order, until one is off or lets go before the other begins."""
+    with refused(taught_pipe, "contradict each other; drop one" if swapped else message):
+        taught_pipe.generate(1, controllers=list(reversed(wishes)) if swapped else list(wishes), num_inference_steps=2)
+    first, second = wishes
+    for fitting in (replace(second, weight=0.0), replace(second, start=0.5)):
+        earlier = replace(first, stop=0.5)
+        taught_pipe.generate(1, controllers=[earlier, fitting], num_inference_steps=2)
+
+
+def test_two_values_that_a_text_does_not_have(taught_pipe: Pipeline) -> None:
+    both = [Attribute("food", food, negate=True) for food in ("Indian", "Italian")]
+    taught_pipe.generate(1, controllers=both, num_inference_steps=2)
 
 
 SOFT: list[Controller] = [

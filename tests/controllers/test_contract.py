@@ -265,6 +265,14 @@ def test_a_wish_that_is_off_has_no_effect(subject: Subject, steering: str) -> No
     assert exactly(subject.write([subject.wish(start=0.99)], 2, **options)) == without
 
 
+def test_a_wish_that_is_off_leaves_the_default_settings_alone(subject: Subject) -> None:
+    """Sampler, steps and temperature are those of a request without it."""
+    settings = {"sampler": None, "num_inference_steps": None}
+    hard: list[Controller] = [replace(wish, weight=0.0) for wish in subject.case.hard(subject.negate)]
+    without = exactly(subject.write(hard, 1, **settings))
+    assert exactly(subject.write([subject.wish(weight=0.0)], 1, **settings)) == without
+
+
 def test_the_order_of_wishes_does_not_matter(subject: Subject) -> None:
     """Beside a wish of another kind."""
     other = (
@@ -297,6 +305,8 @@ def test_a_saved_head_writes_the_same_texts(subject: Subject, tmp_path: Path) ->
 
 def test_a_head_of_another_model_is_refused(subject: Subject, tiny_pipe: Pipeline, tiny_bpe_pipe: Pipeline) -> None:
     stranger = tiny_pipe if subject.case.bpe else tiny_bpe_pipe
+    with pytest.raises(WishError, match=r"the head reads another model .*train it again"):
+        stranger.generate(1, controllers=[subject.bound()], num_inference_steps=2)
     with pytest.raises(WishError, match=r"reads another model .*train it again .*cdlm train-controller"):
         subject.wish().bind(stranger.heads, stranger.tokenizer)
 
@@ -375,6 +385,22 @@ def test_a_wish_costs_what_its_head_does(subject: Subject) -> None:
     paid, free = subject.write([subject.wish()]), subject.write(subject.case.hard(subject.negate))
     assert paid.cost > paid.evaluations
     assert free.cost == free.evaluations
+
+
+def test_none_of_several_phrases_is_each_of_them_not(taught_pipe: Pipeline) -> None:
+    """The energies of negated phrases add up, as the judge wants none of them there."""
+    evaluate, z = moment(taught_pipe, CHEAP, "half")
+    with torch.no_grad():
+        estimate = evaluate(z)
+    spans = [(1, 1, "NP"), (3, 5, "NP")]
+
+    def energy(*asked: tuple[int, int, str]) -> Tensor:
+        wish = Spans(spans=asked, negate=True).bind(taught_pipe.heads, taught_pipe.tokenizer)
+        found = wish.energy(estimate, taught_pipe.tokenizer)
+        assert found is not None
+        return found
+
+    torch.testing.assert_close(energy(*spans), energy(spans[0]) + energy(spans[1]))
 
 
 def test_more_texts_are_as_wished(subject: Subject) -> None:

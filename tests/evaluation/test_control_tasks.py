@@ -9,6 +9,7 @@ import pytest
 from cdlm.control.controller import WishError
 from cdlm.control.registry import make_controller
 from cdlm.data.labels import LabelledTexts
+from cdlm.data.records import read_split
 from cdlm.data.words import split_words
 from cdlm.evaluation import control_tasks, sentiment_task, suite
 from cdlm.evaluation.bench import Bench, Row
@@ -146,9 +147,9 @@ def test_the_length_task_runs(bench: Bench) -> None:
 
 
 def test_field_judges_are_trained_once(records: Path, toy_sentences, monkeypatch) -> None:
-    first = control_tasks.field_judge(records, records / "cache")
+    first = control_tasks.field_judge(read_split(records, "train"), records / "cache")
     monkeypatch.setattr(control_tasks.FieldClassifier, "train", None)
-    again = control_tasks.field_judge(records, records / "cache")
+    again = control_tasks.field_judge(read_split(records, "train"), records / "cache")
     assert again.predict_all(toy_sentences) == first.predict_all(toy_sentences)
     assert len(list((records / "cache").iterdir())) == 1
 

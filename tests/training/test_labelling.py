@@ -86,11 +86,21 @@ def test_templates_have_the_labels_around_them(words):
 
     def spelled(size):
         kept = found["phrases"]["NP"][size]
-        return [[" ".join(found["labels"][int(n)] for n in numbers.split()), count] for numbers, count in kept]
+        rows = [[int(number) for number in template.split()] for template in kept.split(";")]
+        return [[" ".join(found["labels"][n] for n in numbers), count] for count, *numbers in rows]
 
     assert spelled("2") == [["^ DET/det NOUN/nsubj VERB/root", 2]]
     assert spelled("1") == [["VERB/root NOUN/dobj $", 2]]
     assert spelled("3") == [["^ DET/det ADJ/amod NOUN/root $", 1]]
+
+
+def test_the_rarest_templates_are_left_out(monkeypatch):
+    """Of 5 phrases one is a fifth: kept where a fifth is enough, left out where it is not."""
+    rare = Parse(("cheap", "food"), ("ADJ", "NOUN"), (1, 1), ("amod", "root"))
+    common = Parse(("the", "pub"), ("DET", "NOUN"), (1, 1), ("det", "root"))
+    for share, kept in ((0.2, 2), (0.21, 1)):
+        monkeypatch.setattr(labelling, "RAREST", share)
+        assert len(labelling.span_templates([*[common] * 4, rare])["NP"]["2"]) == kept
 
 
 def test_templates_at_the_edges_are_kept_beside_more_frequent_ones(monkeypatch):
