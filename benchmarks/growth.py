@@ -15,19 +15,16 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from speed import RESULTS, Spread
+from speed_report import RESULTS, Spread, facts, heading, interleaved, load_before, save
 
 from cdlm.diffusion.configuration import DiffusionLMConfig
 from cdlm.diffusion.model import DiffusionLM
-from cdlm.evaluation.provenance import commit, machine
-from cdlm.files import write_json, write_text
 
 BACKBONE = {
     "model_type": "modernbert",
@@ -72,16 +69,14 @@ def main(arguments: list[str] | None = None) -> None:
         return
     axes, base = (QUICK, QUICK_BASE) if args.quick else (AXES, BASE)
     rounds = 2 if args.quick else args.rounds
-    load = os.getloadavg()[0]
+    load = load_before()
     tables = [
         row for path in paths() for axis in args.axis or axes for row in grow(path, axis, axes[axis], base, rounds)
     ]
-    report = {"facts": _facts(args, rounds, load), "rows": tables}
-    text = markdown(report)
-    print(text)
-    args.out.mkdir(parents=True, exist_ok=True)
-    write_json(args.out / "growth.json", report)
-    write_text(args.out / "growth.md", text)
+    held = " ".join(f"{k} {v:,}" for k, v in asdict(base).items())
+    command = " ".join(["python benchmarks/growth.py", *(sys.argv[1:] if arguments is None else arguments)])
+    report = {"facts": facts(command, load, quick=args.quick, held=held, rounds=rounds), "rows": tables}
+    save(args.out, "growth", report, markdown(report))
 
 
 def _arguments(arguments: list[str] | None) -> argparse.Namespace:
@@ -119,18 +114,6 @@ def grow(path: str, axis: str, values: Sequence[int], base: Variant, rounds: int
             }
         )
     return rows
-
-
-def interleaved(work: Sequence[Callable[[], None]], rounds: int) -> list[list[float]]:
-    """Seconds of every piece of work, once a round; the first round warms up and does not count."""
-    seconds: list[list[float]] = [[] for _ in work]
-    for number in range(-1, rounds):
-        for place, run in enumerate(work):
-            began = time.perf_counter()
-            run()
-            if number >= 0:
-                seconds[place].append(time.perf_counter() - began)
-    return seconds
 
 
 def evaluation(variant: Variant, path: str) -> Callable[[], None]:
@@ -191,10 +174,7 @@ def peak_memory(variant: Variant) -> float:
 
 def markdown(report: dict[str, Any]) -> str:
     """The report as a table an axis."""
-    facts = report["facts"]
-    lines = ["# Growth", "", ", ".join(f"{k}: {v}" for k, v in facts.items() if v != ""), ""]
-    if facts["quick"]:
-        lines += ["**Quick run: it shows that the benchmark works and says nothing about speed.**", ""]
+    lines = heading("Growth", report["facts"])
     for path, axis, rows in _tables(report["rows"]):
         lines += [
             f"## {axis}, {path}",
@@ -216,21 +196,6 @@ def _line(row: dict[str, Any]) -> str:
     seconds, ratio = Spread(**row["seconds"]), Spread(**row["ratio"])
     spent = f"{1000 * seconds.median:.3g} ({1000 * seconds.low:.3g} – {1000 * seconds.high:.3g})"
     return f"| {row['value']:,} | {row['times the first']:.3g} | {spent} | {ratio} | {row['peak MiB']:.0f} |"
-
-
-def _facts(args: argparse.Namespace, rounds: int, load: float) -> dict[str, Any]:
-    gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else ""
-    held = QUICK_BASE if args.quick else BASE
-    return {
-        "held": " ".join(f"{k} {v:,}" for k, v in asdict(held).items()),
-        "rounds": rounds,
-        "commit": commit(),
-        "machine": f"{machine()}, one thread" + f", {gpu}" * bool(gpu),
-        "load before": round(load, 2),
-        "torch": torch.__version__,
-        "command": " ".join(["python benchmarks/growth.py", *sys.argv[1:]]),
-        "quick": args.quick,
-    }
 
 
 if __name__ == "__main__":

@@ -1,19 +1,28 @@
 """How to steer: studies of the learned controllers on the tuning half; each writes results/steering/STUDY.md and .json.
 
 python benchmarks/steering.py grid --count 24        # samplers x steerings at equal cost
+python benchmarks/steering.py samplers --count 150   # the best of them against the default, with more requests
 python benchmarks/steering.py weights --count 48     # success against fluency over the weight, with a picture
 python benchmarks/steering.py parts --count 96       # log-evidence against the gradient
+python benchmarks/steering.py knobs --count 200      # the settings of tree control, one at a time
 python benchmarks/steering.py reopening --count 48   # which positions, how many, how often, at equal cost
 python benchmarks/steering.py particles --count 48   # against best-of-n at equal cost
+python benchmarks/steering.py believed --count 100   # what the tree controller's own head believes of its texts
+
+Rows join those that the file has: one controller (``--control``) may be measured by itself. ``--resume`` leaves out what
+this commit has measured with as many requests.
 """
 
 import argparse
+import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import tree_belief
 from control_requests import CONTROLS, Requests
+from steering_studies import STUDIES, Study, Variant
 
 from cdlm.control.controller import WishError
 from cdlm.evaluation.bench import words
@@ -21,32 +30,18 @@ from cdlm.evaluation.intervals import Figure, mean_with_interval
 from cdlm.evaluation.metrics import distinct_n
 from cdlm.evaluation.provenance import commit, machine
 from cdlm.files import write_json, write_text
-from cdlm.sampling.particles import Particles
-from cdlm.sampling.samplers import DDIM, Commit, DPMpp2M, QSample, Reopen
-from cdlm.sampling.steering import DescendLatent, ShiftEstimate, Steering, TiltPosterior
+from cdlm.sampling.steering import Steering, TiltPosterior
 from cdlm.settings import guided_sampler
 
 RESULTS = Path(__file__).resolve().parent / "results" / "steering"
-COST = 40.0
-"""Denoiser evaluations a text, heads, backward passes and candidates counted."""
+BELIEVED = "believed"
 
-
-@dataclass(frozen=True)
-class Variant:
-    """One way to steer.
-
-    Attributes:
-        options: of ``Pipeline.generate``; without steps there are as many as ``COST`` pays for. fields: of the controller.
-    """
-
-    name: str
-    options: Mapping[str, Any] = field(default_factory=dict)
-    fields: Mapping[str, Any] = field(default_factory=dict)
+Key = tuple[str, str]
 
 
 @dataclass(frozen=True)
 class Cell:
-    """What a variant reached: success and perplexity over the sources', different bigrams over theirs, cost."""
+    """What a variant reached: success and perplexity over the sources', different bigrams over theirs, cost; measured where."""
 
     control: str
     variant: str
@@ -54,84 +49,21 @@ class Cell:
     ratio: Figure
     variety: float
     cost: float
+    commit: str
+    machine: str
+
+    @property
+    def key(self) -> Key:
+        """What a row of the file is of."""
+        return self.control, self.variant
+
+    @classmethod
+    def from_plain(cls, row: Mapping[str, Any]) -> "Cell":
+        """From JSON."""
+        return cls(**{**row, "success": Figure(**row["success"]), "ratio": Figure(**row["ratio"])})
 
 
-def grid() -> list[Variant]:
-    """Every sampler with every steering."""
-    samplers = {
-        "DDIM": DDIM(),
-        "QSample": QSample(),
-        "DPM++": DPMpp2M(),
-        "Commit": Commit(),
-        "default": guided_sampler(),
-    }
-    steerings = {"Tilt": TiltPosterior(), "Shift": ShiftEstimate(), "Descend": DescendLatent()}
-    return [
-        Variant(f"{name} × {kind}", {"sampler": sampler, "steering": steering})
-        for name, sampler in samplers.items()
-        for kind, steering in steerings.items()
-    ]
-
-
-def weights() -> list[Variant]:
-    """The weight of the wish, from nothing."""
-    return [Variant(f"weight {weight:g}", fields={"weight": weight}) for weight in (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)]
-
-
-def parts(control: str) -> list[Variant]:
-    """Nothing, log-evidence alone, the gradient alone, both."""
-    off = {"tree": {"arcs": 0.0}, "spans": {"templates": 0.0}}.get(control, {})
-    named = {"tree": "without the gradient of the arcs", "spans": "the gradient alone"}
-    found = [Variant("nothing", fields={"weight": 0.0}), Variant("as shipped")]
-    return [*found, Variant(named[control], fields=off)] if off else found
-
-
-def reopening() -> list[Variant]:
-    """The default, and one thing at a time changed."""
-    inner = Commit(floor=1.0, top_p=0.92)
-
-    def again(rounds: int = 6, steps: int = 4, share: float = 0.2, look: float = 0.3, **more: Any) -> dict[str, Any]:
-        return {"sampler": Reopen(inner, rounds, steps, share, look=look, **more)}
-
-    return [
-        Variant("none", {"sampler": inner}),
-        Variant("6 rounds of 4, share 0.2 (default)", again()),
-        Variant("never undone", again(undo=False)),
-        Variant("by surprise, not read again", again(look=0.0)),
-        Variant("random positions", again(look=0.0, random=True)),
-        Variant("share 0.1", again(share=0.1)),
-        Variant("share 0.4", again(share=0.4)),
-        Variant("3 rounds of 6, share 0.3", again(3, 6, 0.3)),
-    ]
-
-
-def particles() -> list[Variant]:
-    """Four candidates kept by their energy on the way, or by the judges at the end; and one text at their cost."""
-    return [
-        Variant("one text"),
-        Variant("best of 4", {"num_candidates": 4}),
-        Variant("4 particles", {"steering": Particles(count=4, every=3)}),
-        Variant("4 particles, sharper", {"steering": Particles(count=4, every=3, sharpness=4.0)}),
-    ]
-
-
-STUDIES: dict[str, tuple[str, Sequence[str]]] = {
-    "grid": ("Samplers × steerings", list(CONTROLS)),
-    "weights": ("Success and fluency over the weight", list(CONTROLS)),
-    "parts": ("Log-evidence and the gradient", ["tree", "spans", "attribute", "family", "sentiment"]),
-    "reopening": ("Re-opening", ["pos", "tree", "spans"]),
-    "particles": ("Particles against best-of-n", ["tree", "spans", "family"]),
-}
-
-
-def variants(study: str, control: str) -> list[Variant]:
-    """What a study compares for one controller."""
-    if study == "parts":
-        return parts(control)
-    return {"grid": grid, "weights": weights, "reopening": reopening, "particles": particles}[study]()
-
-
-def measure(control: str, asked: Requests, variant: Variant) -> Cell:
+def measure(control: str, asked: Requests, variant: Variant, budget: float = 40.0) -> Cell:
     """One text a request.
 
     Raises:
@@ -142,7 +74,7 @@ def measure(control: str, asked: Requests, variant: Variant) -> Cell:
         bound = [w.bind(asked.bench.pipe.heads, asked.bench.pipe.tokenizer) for w in make(**variant.fields)]
         options = {
             "sampler": guided_sampler(),
-            "num_inference_steps": _steps(bound, variant.options),
+            "num_inference_steps": _steps(bound, variant.options, budget),
             **variant.options,
         }
         out = asked.bench.pipe.generate(1, controllers=bound, seed=number, **options)
@@ -154,43 +86,66 @@ def measure(control: str, asked: Requests, variant: Variant) -> Cell:
         asked.bench.teacher.perplexity_ratio(texts, asked.sources, paired=control != "sentiment"),
         distinct_n(words(texts), 2) / distinct_n(words(asked.sources), 2),
         spent / len(texts),
+        commit(),
+        machine(),
     )
 
 
-def _steps(wishes: Sequence[Any], options: Mapping[str, Any]) -> int:
-    """As many as ``COST`` pays for."""
+def _steps(wishes: Sequence[Any], options: Mapping[str, Any], budget: float) -> int:
+    """As many as ``budget`` pays for."""
     steering: Steering = options.get("steering", TiltPosterior())
     candidates = steering.particles * options.get("num_candidates", 1)
-    return max(4, round(COST / steering.cost(wishes) / candidates))
+    return max(4, round(budget / steering.cost(wishes) / candidates))
 
 
-def cells(study: str, count: int, controls: Sequence[str]) -> Iterator[Cell]:
-    """One controller after the other; pairs without a path are left out."""
+def cells(study: Study, count: int, controls: Sequence[str], done: Sequence[Cell] = ()) -> Iterator[Cell]:
+    """One controller after the other, without the rows that are ``done``; pairs without a path are left out."""
+    there = {(c.key, c.success.n) for c in done if c.commit == commit()}
     for control in controls:
         asked = CONTROLS[control](count)
-        for variant in variants(study, control):
+        for variant in study.variants(control):
+            if ((control, variant.name), len(asked.sources)) in there:
+                continue
             try:
-                yield measure(control, asked, variant)
+                yield measure(control, asked, variant, study.budget)
             except WishError:
                 continue
 
 
-def markdown(study: str, found: Sequence[Cell], count: int) -> str:
+def stored(path: Path) -> list[Cell]:
+    """The rows of a results file; none where there is no file."""
+    return [Cell.from_plain(row) for row in json.loads(path.read_text(encoding="utf-8"))] if path.is_file() else []
+
+
+def joined(study: Study, before: Sequence[Cell], new: Sequence[Cell]) -> list[Cell]:
+    """Rows with newer ones in the place of those of the same controller and variant, in the study's order."""
+    rows = {cell.key: cell for cell in [*before, *new]}
+    order = [(control, variant.name) for control in study.controls for variant in study.variants(control)]
+    return [rows.pop(key) for key in order if key in rows] + list(rows.values())
+
+
+def markdown(name: str, found: Sequence[Cell]) -> str:
     """A table."""
+    study = STUDIES[name]
+    spent = study.note or (
+        f"About {study.budget:.0f} denoiser evaluations a text with heads, backward passes and candidates counted (a text that "
+        "is decided early costs less)."
+    )
     head = (
-        f"# {STUDIES[study][0]}\n\nBundled models, tuning half, {count} requests a row, one text a request, about {COST:.0f} "
-        "denoiser evaluations a text with heads, backward passes and candidates counted (a text that is decided early costs "
-        "less). A pair that is missing was refused: it has no path. Success of attribute is by gradient alone (`literal` "
-        "off), that of sentiment by VADER.\n\n"
-        "| control | variant | success | 95 % | perplexity / source | 95 % | distinct-2 / source | cost |\n"
-        "|---|---|---|---|---|---|---|---|\n"
+        f"# {study.title}\n\nBundled models, tuning half, n requests a row, one text a request. {spent} A pair that is missing "
+        "was refused: it has no path. Success of attribute is by gradient alone (`literal` off), that of sentiment by VADER; "
+        "the model of sentiment writes a text again whose pieces make up other words than were counted, and its cost counts it."
+        "\n\n"
+        "| control | variant | n | success | 95 % | perplexity / source | 95 % | distinct-2 / source | cost | commit |\n"
+        "|---|---|---|---|---|---|---|---|---|---|\n"
     )
     rows = "".join(
-        f"| {c.control} | {c.variant} | {c.success.value:.3f} | {c.success.low:.3f} – {c.success.high:.3f} | "
-        f"{c.ratio.value:.2f} | {c.ratio.low:.2f} – {c.ratio.high:.2f} | {c.variety:.2f} | {c.cost:.1f} |\n"
+        f"| {c.control} | {c.variant} | {c.success.n} | {c.success.value:.3f} | {c.success.low:.3f} – {c.success.high:.3f} | "
+        f"{c.ratio.value:.2f} | {c.ratio.low:.2f} – {c.ratio.high:.2f} | {c.variety:.2f} | {c.cost:.1f} | {c.commit} |\n"
         for c in found
     )
-    return f"{head}{rows}\nCommand: `python benchmarks/steering.py {study} --count {count}`, commit {commit()}, {machine()}.\n"
+    machines = "; ".join(dict.fromkeys(c.machine for c in found))
+    return f"{head}{rows}\nCommand: `python benchmarks/steering.py {name} --count n`, {machines}.\n"
 
 
 def picture(found: Sequence[Cell], path: Path) -> None:
@@ -218,23 +173,50 @@ def picture(found: Sequence[Cell], path: Path) -> None:
     write.save(str(path))
 
 
+def compare(name: str, args: argparse.Namespace) -> None:
+    """Measure a study, and write after every row."""
+    path = args.out / f"{name}.json"
+    before, new = stored(path), list[Cell]()
+    done = before if args.resume else ()
+    for cell in cells(STUDIES[name], args.count, args.control or STUDIES[name].controls, done):
+        new.append(cell)
+        found = joined(STUDIES[name], before, new)
+        write_json(path, [asdict(c) for c in found])
+        write_text(path.with_suffix(".md"), markdown(name, found))
+        print(cell, flush=True)
+    if name == "weights":
+        picture(joined(STUDIES[name], before, new), path.with_suffix(".svg"))
+
+
+def believed(args: argparse.Namespace) -> None:
+    """Ask the tree controller's own head."""
+    found = tree_belief.belief(tree_belief.tallies(CONTROLS["tree"](args.count)))
+    write_json(args.out / f"{BELIEVED}.json", {**asdict(found), "commit": commit(), "machine": machine()})
+    command = f"python benchmarks/steering.py {BELIEVED} --count {args.count}"
+    table = f"{tree_belief.markdown(found)}\nCommand: `{command}`, commit {commit()}, {machine()}.\n"
+    write_text(args.out / f"{BELIEVED}.md", table)
+    print(table)
+
+
 def main() -> None:
-    """Measure, and write after every row."""
+    """Run one study."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("study", choices=sorted(STUDIES))
+    parser.add_argument("study", choices=sorted([*STUDIES, BELIEVED]))
     parser.add_argument("--count", type=int, default=48)
     parser.add_argument("--control", action="append", choices=sorted(CONTROLS), help="only these; repeatable")
+    parser.add_argument("--resume", action="store_true", help="leave out rows that this commit has measured")
     parser.add_argument("--out", type=Path, default=RESULTS)
     args = parser.parse_args()
+    if args.study == BELIEVED and (args.control or args.resume):
+        parser.error(f"{BELIEVED} is of the tree controller and measured in one go; leave --control and --resume out")
+    for control in args.control or ():
+        if control not in STUDIES[args.study].controls:
+            parser.error(f"{args.study} is of {', '.join(STUDIES[args.study].controls)}, not of {control}")
     args.out.mkdir(parents=True, exist_ok=True)
-    found: list[Cell] = []
-    for cell in cells(args.study, args.count, args.control or STUDIES[args.study][1]):
-        found.append(cell)
-        write_json(args.out / f"{args.study}.json", [asdict(c) for c in found])
-        write_text(args.out / f"{args.study}.md", markdown(args.study, found, args.count))
-        print(cell, flush=True)
-    if args.study == "weights":
-        picture(found, args.out / "weights.svg")
+    if args.study == BELIEVED:
+        believed(args)
+    else:
+        compare(args.study, args)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from cdlm.data.syntax import Parse, parse_one
 from cdlm.types import Clocks, Logits, PerSample
 from controllers.places import word_places
 
-OTHER_TAG, REFUSED = -1.5, -20.0
+REFUSED = -20.0
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,7 @@ class DependencyTree(Learned):
 
     Attributes:
         like: the template sentence. arcs: weight of the arcs beside the labels.
+        other_tag: log-evidence of the right label with another tag than the template's; 0: tags do not matter.
     """
 
     name = "tree"
@@ -35,11 +36,16 @@ class DependencyTree(Learned):
     )
     weight: float = field(default=2.0, kw_only=True, metadata={"help": "how strongly the soft part pulls"})
     arcs: float = field(default=1.0, metadata={"help": "weight of who depends on whom, beside the labels"})
+    other_tag: float = field(
+        default=-1.5, metadata={"help": "log-evidence of the right label with another tag; 0: tags do not matter"}
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if not self.like.strip():
             raise WishError("tree: like is empty; give a sentence whose grammar to follow")
+        if not REFUSED <= self.other_tag <= 0:
+            raise WishError(f"tree: other_tag is a log-evidence between {REFUSED:g} and 0, not {self.other_tag}")
 
     @cached_property
     def template(self) -> Parse:
@@ -107,7 +113,7 @@ class DependencyTree(Learned):
         for place, (tag, label) in enumerate(zip(self.template.tags, self.template.labels, strict=True)):
             for number, joint in enumerate(self.parser.tags.labels):
                 if joint.partition("/")[2] == label:
-                    weights[place, number] = 0.0 if joint == f"{tag}/{label}" else OTHER_TAG
+                    weights[place, number] = 0.0 if joint == f"{tag}/{label}" else self.other_tag
         if (weights.amax(1) == REFUSED).any():
             place = int((weights.amax(1) == REFUSED).nonzero()[0])
             known = sorted({joint.partition("/")[2] for joint in self.parser.tags.labels})

@@ -97,7 +97,8 @@ def trajectory(  # noqa: PLR0913 - every ability of the loop arrives as a value
         if step.reviews:
             draft = _reviewed(run, state, given, draft, number, len(plan))
             state, frames = (_reopened(run, draft, step, number), []) if step.reopen else (draft.state, frames)
-            spent, cost = spent + step.looks, cost + step.looks + sum(w.review_cost for w in controllers)
+            asked = [w for w in controllers if w.active(number / len(plan))]
+            spent, cost = spent + step.looks, cost + step.looks + sum(w.review_cost for w in asked)
         if not state.open.any():
             if step.reviews:
                 yield _still(state, number, len(plan), spent, cost)

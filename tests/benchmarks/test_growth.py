@@ -7,9 +7,9 @@ import torch
 
 
 def test_variants_take_turns_and_the_first_round_does_not_count(benchmark_module):
-    growth, order = benchmark_module("growth"), []
+    report, order = benchmark_module("speed_report"), []
     work = [lambda n=n: order.append(n) for n in range(3)]
-    seconds = growth.interleaved(work, rounds=4)
+    seconds = report.interleaved(work, rounds=4)
     assert order == [0, 1, 2] * 5
     assert [len(spent) for spent in seconds] == [4] * 3
 

@@ -24,7 +24,7 @@ def test_quick_run_writes_its_report(benchmark_module, tiny_run, tmp_path):
 
 def test_products_of_a_step(benchmark_module):
     """Two layers forward and backward, and once more forward without gradient, as self-conditioning does."""
-    speed = benchmark_module("speed")
+    speed = benchmark_module("training_speed")
     net, watch = nn.Sequential(nn.Linear(3, 5), nn.Linear(5, 2)), speed.Interleaved(0)
     watch.on_train_begin(None, None, None, model=net)
     net(torch.ones(4, 7, 3)).sum().backward()
@@ -38,13 +38,18 @@ def test_products_of_a_step(benchmark_module):
 
 
 def test_operands_are_the_three_products(benchmark_module):
-    shapes = [
-        (a.shape, b.shape)
-        for a, b in benchmark_module("speed")._operands(benchmark_module("speed").Product(28, 3, 5, True))
-    ]
+    training = benchmark_module("training_speed")
+    shapes = [(a.shape, b.shape) for a, b in training._operands(training.Product(28, 3, 5, True))]
     assert shapes == [((28, 3), (3, 5)), ((28, 5), (5, 3)), ((5, 28), (28, 3))]
 
 
 def test_spread_is_median_and_quartiles(benchmark_module):
-    spread = benchmark_module("speed").Spread.of([5.0, 1.0, 2.0, 3.0, 4.0])
+    spread = benchmark_module("speed_report").Spread.of([5.0, 1.0, 2.0, 3.0, 4.0])
     assert (spread.low, spread.median, spread.high, spread.n) == (2.0, 3.0, 4.0, 5)
+
+
+def test_the_stored_report_is_that_of_its_figures(benchmark_module):
+    """The table in the results folder was written from the figures beside it."""
+    speed = benchmark_module("speed")
+    report = json.loads((speed.RESULTS / "speed.json").read_text(encoding="utf-8"))
+    assert speed.markdown(report) == (speed.RESULTS / "speed.md").read_text(encoding="utf-8")

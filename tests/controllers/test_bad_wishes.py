@@ -69,6 +69,8 @@ def refused(pipe: Pipeline, message: str) -> Iterator[None]:
         (lambda: Spans(contains=["NP 5-3"]), "allows no number of words"),
         (lambda: Spans(contains=["three words"]), "unknown label 'THREE'"),
         (Spans, "give spans"),
+        (lambda: DependencyTree(" "), "give a sentence"),
+        (lambda: DependencyTree("Zizzi is cheap.", other_tag=0.5), "a log-evidence between -20 and 0, not 0.5"),
         (lambda: Keywords(include=["cheap"], exclude=["Cheap"]), "'cheap' is both included and excluded"),
     ],
 )

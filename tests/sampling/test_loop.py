@@ -1,7 +1,7 @@
 """The one loop under every sampler and every steering, on a really trained tiny model."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
@@ -158,6 +158,35 @@ def test_a_reserved_place_stays_open_until_the_text_ends(tiny_pipe: Pipeline, ea
         ended = after.decided[:, 1:3].any(1) & ~before.decided[:, 1:3].any(1)
         assert after.decided[ended].all()
     assert (frames[-1].tokens[:, 1:3] == 9).all()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reader(Controller):
+    """Doubts nothing; each of its looks at a finished text costs half an evaluation."""
+
+    name = "reader"
+    looks: list[float] = field(default_factory=list)
+
+    @property
+    def review_cost(self) -> float:
+        return 0.5
+
+    def doubt(self, estimate: Estimate, vocabulary: Vocabulary) -> None:
+        self.looks.append(estimate.progress)
+
+    def judge(self, text: str, vocabulary: Vocabulary) -> Verdict:
+        return Verdict(self.name, True, 1.0, "")
+
+
+@pytest.mark.parametrize(("window", "some"), [((0.0, 1.0), True), ((0.7, 1.0), True), ((0.0, 0.05), False)])
+def test_a_review_is_paid_by_the_wishes_that_it_asks(
+    tiny_pipe: Pipeline, window: tuple[float, float], some: bool
+) -> None:
+    wish = Reader(start=window[0], stop=window[1])
+    canvas = canvas_of(tiny_pipe, [Length(9)])
+    last = run(tiny_pipe, canvas, [wish], sampler=Reopen(Commit(), rounds=3, steps=2), steps=12)[-1]
+    assert (last.cost == last.evaluations + 0.5 * len(wish.looks)).all()
+    assert bool(wish.looks) == some
 
 
 SETTINGS = [
