@@ -2,6 +2,7 @@
 
 python benchmarks/make_models.py --model e2e       # everything
 python benchmarks/make_models.py --model reviews
+python benchmarks/make_models.py --model everyday
 python benchmarks/make_models.py --skip-train      # export and measure the run that is there already
 """
 
@@ -14,6 +15,7 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import fluency
 import reviews_corpus
 from readme import block
 
@@ -42,6 +44,7 @@ class Recipe:
     Attributes:
         stages: configurations, each going on from the one before. heads: task -> (labelled data, steps).
         reports: what of benchmarks/results speaks of it. suite: whether the E2E suite measures it.
+        fluency: whether benchmarks/fluency.py does.
     """
 
     name: str
@@ -51,6 +54,7 @@ class Recipe:
     length_steps: int = 4000
     reports: tuple[str, ...] = ("e2e",)
     suite: bool = True
+    fluency: bool = False
 
 
 E2E = "${CDLM_DATA}/e2e/train.txt"
@@ -71,6 +75,15 @@ RECIPES = {
         reports=("sentiment",),
         suite=False,
     ),
+    "everyday": Recipe(
+        "everyday",
+        (ROOT / "configs" / "everyday.yaml",),
+        CARDS / "LICENSE-CC-BY-2.0-FR.txt",
+        {"pos": ("${CDLM_DATA}/tatoeba/train.txt", 1500)},
+        reports=("everyday",),
+        suite=False,
+        fluency=True,
+    ),
 }
 
 
@@ -83,6 +96,8 @@ def main() -> None:
     parser.add_argument("--force", action="store_true", help="replace the shipped model even when a figure got worse")
     args = parser.parse_args()
     recipe = RECIPES[args.model]
+    if (recipe.suite or recipe.fluency) and not (TEACHER / recipe.name).is_dir():
+        parser.error(f"no teacher judges {recipe.name}; train it first: {TEACHER / 'train.py'} (its head says how)")
     if recipe.name == "reviews":
         reviews_corpus.build(Path(os.environ["CDLM_DATA"]), ROOT / "runs" / "data" / "reviews")
     configs = [load_config(stage) for stage in recipe.stages]
@@ -94,6 +109,8 @@ def main() -> None:
     add_heads(recipe, candidate, output / HEADS_FOLDER)
     if recipe.suite:
         measure(recipe, candidate, args.suite, args.force)
+    if recipe.fluency:
+        fluency.main(["--model", str(candidate), "--name", recipe.name])
     card(recipe, candidate)
     write_folder(ROOT / "models" / recipe.name, lambda folder: _copy(candidate, folder))
 

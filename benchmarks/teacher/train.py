@@ -2,6 +2,7 @@
 
 python benchmarks/teacher/train.py ../shared/data/e2e benchmarks/teacher/e2e
 python benchmarks/teacher/train.py runs/data/reviews benchmarks/teacher/reviews --tokenizer models/reviews --licence cc-by-4.0
+python benchmarks/teacher/train.py ../shared/data/tatoeba benchmarks/teacher/everyday --min-count 5 --steps 4000 --licence other
 """
 
 import argparse
@@ -27,6 +28,7 @@ SOURCES = {
     "CC BY-SA 4.0",
     "reviews": "pros_cons (Bing Liu, CC BY 4.0), rt_polarity (Pang and Lee 2005, CC BY 4.0) and Tatoeba (CC BY 2.0 FR), put "
     "together by benchmarks/reviews_corpus.py",
+    "everyday": "English sentences by the contributors of Tatoeba (tatoeba.org), CC BY 2.0 FR",
 }
 CARD = """---
 license: {licence}
@@ -63,7 +65,7 @@ def main() -> None:
     tokenizer = (
         TextTokenizer.from_pretrained(arguments.tokenizer)
         if arguments.tokenizer
-        else build_tokenizer(train, kind="word", min_count=11)
+        else build_tokenizer(train, kind="word", min_count=arguments.min_count)
     )
     began = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
@@ -100,6 +102,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--tokenizer", type=Path, default=None, help="folder of a tokenizer; without it one word a token"
     )
+    parser.add_argument("--min-count", type=int, default=11, help="of a word, without --tokenizer")
     parser.add_argument("--licence", default="cc-by-sa-4.0", help="of the corpus, for the card")
     parser.add_argument("--checkpoints", type=Path, default=None, help="go on from here after a stop")
     parser.add_argument("--steps", type=int, default=TeacherRecipe.steps)

@@ -90,6 +90,10 @@ def open_stream(
     The first ``sample`` rows are taken, equally many of each file. Without a validation source 1 of them in 20 (at most
     2,000) is held out by seed, and the stream passes over it; of a validation source the first 10,000 rows are read.
 
+    The corpus's ``fingerprint``, by which a resumed run sees that its corpus has changed, is that of
+    :meth:`cdlm.data.sources.Source.stamp`: every change up to 256 MiB; above, every change but one that keeps its file's size
+    and time and lies between two samples. It is taken when a run begins or goes on, not while it reads.
+
     Raises:
         CorpusError: nothing found, not text, no such column, or no line with a word in it.
     """

@@ -11,6 +11,7 @@ from cdlm.data.readers import PACKED, CorpusError, as_text, check_text, kind_of,
 
 HUB = "hub:"
 _AT_ONCE = 1000
+_STAMPED = 1000
 
 
 def read_columns(file: Path) -> dict[str, list[object]]:
@@ -134,10 +135,11 @@ class HubTable:
         for at in range(start, len(texts), _AT_ONCE):
             yield from (as_text(self.name, text_column, value) for value in texts[at : at + _AT_ONCE][text_column])
 
-    def stamp(self) -> str:
-        """Of the split's length and its first and last rows."""
-        ends = [self.table[i] for i in (0, len(self.table) - 1)] if len(self.table) else []
-        return hashlib.sha256(repr((len(self.table), ends)).encode()).hexdigest()
+    def stamp(self, share: float = 1.0) -> str:
+        """Of the split's length and up to 1,000 of its rows, evenly spread, the first and the last among them."""
+        count, last = min(_STAMPED, len(self.table)), len(self.table) - 1
+        rows = sorted({last * n // max(1, count - 1) for n in range(count)})
+        return hashlib.sha256(repr((len(self.table), [self.table[i] for i in rows])).encode()).hexdigest()
 
 
 def _not_there(name: str, error: Exception) -> str:

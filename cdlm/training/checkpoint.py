@@ -90,16 +90,16 @@ def discard(folder: Path) -> None:
 
 
 def facts(folder: Path) -> dict[str, Any]:
-    """What the marker says: ``step``, ``tokens_seen``, ``processes``, ``files``.
+    """What the marker says: ``step``, ``tokens_seen``, ``seconds``, ``processes``, ``files``.
 
     Raises:
         CheckpointError: it cannot be read.
     """
     with _readable(folder / COMPLETE):
         found = json.loads((folder / COMPLETE).read_text(encoding="utf-8"))
-        counts = [found["step"], found["tokens_seen"], found.get("processes", 1)]
+        counts = [found["step"], found["tokens_seen"], *(found.get(name, 0) for name in ("seconds", "processes"))]
         if not all(type(count) is int and count >= 0 for count in counts) or type(found.get("files", {})) is not dict:
-            raise TypeError("step, tokens_seen and processes are whole numbers, files are names and digests")
+            raise TypeError("step, tokens_seen, seconds and processes are whole numbers, files are names and digests")
         return dict(found)
 
 

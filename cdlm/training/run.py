@@ -97,7 +97,9 @@ def _claim(plan: Plan, out: Path, resume: bool) -> Path | None:
     if started and not resume:
         raise ValueError(f"{out} holds a run already; choose another output= or leave out --no-resume")
     if started and json.loads(recorded.read_text()) != identity:
-        raise ValueError(f"{out} was trained on other data; choose another output=, or restore the corpus to resume")
+        times = ", of a large one the files' times too (cp -p)" if plan.stream else ""
+        fix = f"choose another output=, or restore the corpus{times} to resume"
+        raise ValueError(f"{out} was trained on other data; {fix}")
     if started and (changed := _changed(settings, plan.config)):
         raise ValueError(f"{out} was started with another {changed} ({settings}); choose another output= to change it")
     if checkpoints and not started:
@@ -230,7 +232,8 @@ def _validate(
         def fill(folder: Path) -> None:
             fill_model_folder(model, plan.tokenizer, folder)
             write_text(folder / "run.yaml", dump_config(plan.config))
-            write_json(folder / "training.json", {"data_fingerprint": plan.corpus.fingerprint, **figures})
+            spent = {"tokens_seen": trainer.tokens_seen, "seconds": round(trainer.seconds)}
+            write_json(folder / "training.json", {"data_fingerprint": plan.corpus.fingerprint, **figures, **spent})
 
         if trainer.args.should_save:
             write_folder(out / "best", fill)

@@ -2,6 +2,7 @@
 
 import logging
 import shutil
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -87,11 +88,17 @@ class DiffusionTrainer(Trainer):
         )
         self.ema = Ema(model, ema_decay)
         self.tokens_seen = 0
+        self._seconds_before, self._begun = 0.0, time.monotonic()
         self._staging: Path | None = None
         self.remove_callback(PrinterCallback)
         self.add_callback(_AfterStep(self))
         if args.process_index:  # the base class has given all processes one seed; each drops units of its own
             torch.manual_seed(args.seed + 7919 * args.process_index)
+
+    @property
+    def seconds(self) -> float:
+        """Time that training took, that before the checkpoint it went on from included."""
+        return self._seconds_before + time.monotonic() - self._begun
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         alone = self.args.world_size == 1
@@ -102,6 +109,7 @@ class DiffusionTrainer(Trainer):
         if resume_from_checkpoint is not None:
             files.load_weights(self.network, Path(resume_from_checkpoint))  # whole, before they may be cut into shards
         prepared = super()._prepare_for_training(max_steps, train_dataloader, resume_from_checkpoint)  # type: ignore[no-untyped-call]
+        self._begun = time.monotonic()
         self.callback_handler.model = self.network  # callbacks see the model, not what it is wrapped in
         return prepared
 
@@ -185,7 +193,8 @@ class DiffusionTrainer(Trainer):
     def _publish(self, folder: Path, run: Path) -> None:
         step, keep = self.state.global_step, self.args.save_total_limit or 2
         save_file(self.ema.state(), folder / files.AVERAGE)
-        files.seal(folder, {"step": step, "tokens_seen": self.tokens_seen, "processes": self.args.world_size})
+        known = {"step": step, "tokens_seen": self.tokens_seen, "seconds": round(self.seconds)}
+        files.seal(folder, {**known, "processes": self.args.world_size})
         sync_tree(folder)
         if (run / folder.name).exists():
             files.discard(run / folder.name)
@@ -209,7 +218,8 @@ class DiffusionTrainer(Trainer):
         assert self.optimizer is not None
         files.load_optimizer(self.optimizer, self.lr_scheduler, Path(checkpoint))
         files.load_average(self.ema, Path(checkpoint))
-        self.tokens_seen = files.facts(Path(checkpoint))["tokens_seen"]
+        saved = files.facts(Path(checkpoint))
+        self.tokens_seen, self._seconds_before = saved["tokens_seen"], saved.get("seconds", 0)
 
     def _load_scaler(self, checkpoint: str | None) -> None:
         """There is none, bfloat16 needs no scaling; the base class would open a pickle of that name."""

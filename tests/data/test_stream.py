@@ -1,14 +1,18 @@
 """Streams: every line once a pass, the same order from anywhere, batches within their budget, memory of a few blocks."""
 
 import itertools
+import os
+import shutil
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cdlm.data import sources
 from cdlm.data.corpus import CorpusError
 from cdlm.data.sources import find_source
 from cdlm.data.stream import SKIPPED, Place, Stream, StreamedBatches, open_stream
@@ -144,6 +148,67 @@ def test_stream_fingerprint_is_the_content_not_the_place(tmp_path: Path) -> None
         stamps.append(open_stream(str(tmp_path / f"{name}.txt"))[1].fingerprint)
     assert stamps[0] == stamps[1] != stamps[2]
     assert find_source(str(tmp_path / "a.txt")).stamp() in stamps[0]
+
+
+@given(at=st.integers(0, 39))
+@settings(max_examples=15)
+def test_stamp_of_a_corpus_read_whole_sees_every_byte(folder: Path, at: int) -> None:
+    file, kept = folder / "whole.txt", bytes(range(48, 88))
+    file.write_bytes(kept)
+    before, known = find_source(str(file)).stamp(), file.stat()
+    file.write_bytes(kept[:at] + b"!" * (kept[at : at + 1] != b"!") + kept[at + 1 :])
+    os.utime(file, ns=(known.st_atime_ns, known.st_mtime_ns))
+    assert find_source(str(file)).stamp() != before
+    file.write_bytes(kept)
+    os.utime(file, ns=(0, 0))
+    assert find_source(str(file)).stamp() == before
+
+
+@pytest.fixture
+def large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file of 1,000 bytes in a world where no more than 100 are read of a corpus, ten at a time."""
+    monkeypatch.setattr(sources, "_READ", 100)
+    monkeypatch.setattr(sources, "_SAMPLE", 10)
+    (tmp_path / "large.txt").write_bytes(b"ab cd ef \n" * 100)
+    return tmp_path / "large.txt"
+
+
+def test_stamp_of_a_large_corpus_sees_what_it_promises_and_no_more(large: Path) -> None:
+    before, known, bytes_ = find_source(str(large)).stamp(), large.stat(), large.read_bytes()
+    starts = sources.samples_of(1000, 0.1)
+    assert (starts[0], starts[-1], len(starts)) == (0, 990, 10)
+    assert set(np.diff(starts)) == {110}
+    seen = []
+    for at in range(0, 1000, 5):
+        large.write_bytes(bytes_[:at] + b"!" + bytes_[at + 1 :])
+        os.utime(large, ns=(known.st_atime_ns, known.st_mtime_ns))
+        changed = find_source(str(large)).stamp() != before
+        assert changed == any(start <= at < start + 10 for start in starts)
+        seen.append(changed)
+        os.utime(large, ns=(known.st_atime_ns, known.st_mtime_ns + 1))
+        assert find_source(str(large)).stamp() != before
+    assert 0 < sum(seen) < len(seen)
+    for longer in (bytes_ + b"x", bytes_[:-1], bytes_[:500] + b"x" + bytes_[500:]):
+        large.write_bytes(longer)
+        os.utime(large, ns=(known.st_atime_ns, known.st_mtime_ns))
+        assert find_source(str(large)).stamp() != before
+
+
+def test_stamp_of_a_copy_with_its_times_is_the_same(large: Path, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    copy = Path(shutil.copy2(large, tmp_path / "elsewhere" / "copy.txt"))
+    assert find_source(str(copy)).stamp() == find_source(str(large)).stamp()
+
+
+def test_stamp_shares_what_is_read_among_the_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "_SAMPLE", 10)
+    for size in (0, 1, 9, 10, 11, 1000, 12345):
+        for share in (1e-6, 0.1, 0.5, 0.99):
+            starts = sources.samples_of(size, share)
+            assert starts == sorted(starts)
+            assert starts[0] == 0
+            assert starts[-1] + 10 >= size
+            assert 10 * len(starts) <= share * size + 25
 
 
 @pytest.mark.parametrize(("text", "said"), [("one\n", "at least two lines"), ("\n \n", "at least two lines")])

@@ -9,6 +9,7 @@ import random
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
@@ -25,7 +26,7 @@ from cdlm.data.corpus import CorpusError
 from cdlm.data.stream import Stream
 from cdlm.hub import load_model
 from cdlm.pipeline import Pipeline
-from cdlm.training.checkpoint import complete_checkpoints
+from cdlm.training.checkpoint import complete_checkpoints, facts, seal
 from cdlm.training.plan import plan_run
 from cdlm.training.run import train
 from cdlm.training.trainer import TrainingDiverged
@@ -227,6 +228,20 @@ def test_run_records_what_it_was(reference: Path) -> None:
     parse_config(yaml.safe_load((reference / "config.yaml").read_text()))
 
 
+def test_run_counts_tokens_and_time_over_a_resume(settings: Settings, tmp_path: Path) -> None:
+    started = time.monotonic()
+    train(settings(tmp_path / "run"), stop=(tmp_path / "run" / "checkpoint-8").is_dir)
+    at = complete_checkpoints(tmp_path / "run")[-1]
+    begun = facts(at)
+    seal(at, {**begun, "seconds": 1000})
+    train(settings(tmp_path / "run"))
+    whole = json.loads((tmp_path / "run" / "best" / "training.json").read_text())
+    last = facts(complete_checkpoints(tmp_path / "run")[-1])
+    assert 1000 <= last["seconds"] <= 1001 + time.monotonic() - started
+    assert 1000 <= whole["seconds"] <= last["seconds"] + 1
+    assert begun["tokens_seen"] < whole["tokens_seen"] <= last["tokens_seen"]
+
+
 def test_run_keeps_two_checkpoints(reference: Path) -> None:
     assert [p.name for p in complete_checkpoints(reference)] == ["checkpoint-16", f"checkpoint-{STEPS}"]
 
@@ -426,6 +441,18 @@ def test_run_on_a_stream_refuses_other_data(streamed_reference: Path, settings: 
     other.write_text("the cat sees a dog\n" * 40, encoding="utf-8")
     with pytest.raises(ValueError, match="trained on other data"):
         train(streamed(settings(streamed_reference), train=str(other)))
+
+
+def test_run_on_a_stream_notices_a_word_changed_in_the_middle(lines: Path, settings: Settings, tmp_path: Path) -> None:
+    corpus = tmp_path / "corpus.txt"
+    corpus.write_bytes(lines.read_bytes())
+    config = streamed(settings(tmp_path / "run"), train=str(corpus))
+    train(config, max_minutes=0)
+    middle = len(corpus.read_bytes()) // 2
+    text = corpus.read_bytes()
+    corpus.write_bytes(text[:middle] + text[middle:].replace(b"cat", b"dog", 1))
+    with pytest.raises(ValueError, match=r"other data; .* restore the corpus, of a large one the files' times too"):
+        train(config)
 
 
 def test_run_leaves_out_long_lines_on_request_and_counts_them(settings: Settings, tmp_path: Path) -> None:
