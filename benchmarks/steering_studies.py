@@ -69,10 +69,13 @@ def weights(control: str) -> list[Variant]:
 
 def parts(control: str) -> list[Variant]:
     """Nothing, log-evidence alone, the gradient alone, both."""
-    off = {"tree": {"arcs": 0.0}, "spans": {"templates": 0.0}}.get(control, {})
-    named = {"tree": "without the gradient of the arcs", "spans": "the gradient alone"}
     found = [Variant("nothing", fields={"weight": 0.0}), Variant("as shipped")]
-    return [*found, Variant(named[control], fields=off)] if off else found
+    evidence = Variant("log-evidence alone", {"steering": TiltPosterior(energies=False)})
+    more = {
+        "tree": [evidence, Variant("without the gradient of the arcs", fields={"arcs": 0.0})],
+        "spans": [evidence, Variant("the gradient alone", fields={"templates": 0.0})],
+    }
+    return [*found, *more.get(control, [])]
 
 
 def knobs(control: str) -> list[Variant]:
@@ -109,9 +112,10 @@ def reopening(control: str) -> list[Variant]:
 
 
 def particles(control: str) -> list[Variant]:
-    """Four candidates kept by their energy on the way, or by the judges at the end; and one text at their cost."""
+    """Four candidates kept by their energy on the way, or by the judges at the end; one text at their cost, and at its own."""
     return [
         Variant("one text"),
+        Variant("one text at a quarter", {"num_inference_steps": GUIDED_STEPS}),
         Variant("best of 4", {"num_candidates": 4}),
         Variant("4 particles", {"steering": Particles(count=4, every=3)}),
         Variant("4 particles, sharper", {"steering": Particles(count=4, every=3, sharpness=4.0)}),
@@ -127,5 +131,5 @@ STUDIES: dict[str, Study] = {
         "The knobs of tree control", knobs, ["tree"], note=f"Every row has the {GUIDED_STEPS} steps that are shipped."
     ),
     "reopening": Study("Re-opening", reopening, ["pos", "tree", "spans"]),
-    "particles": Study("Particles against best-of-n", particles, ["tree", "spans", "family"]),
+    "particles": Study("Particles against best-of-n", particles, ["tree", "spans", "family"], budget=160.0),
 }

@@ -119,7 +119,12 @@ class TiltPosterior(Steering):
     """p'(w) proportional to p(w) P(wish | w)^weight; energies act through their gradient on the logits.
 
     No backward pass through the denoiser. For a wish that factorises over positions this is near the exact posterior.
+
+    Attributes:
+        energies: follow energies, too; False leaves the log-evidence alone, to see what the gradients bring.
     """
+
+    energies: bool = True
 
     @property
     def moves(self) -> frozenset[str]:
@@ -133,7 +138,7 @@ class TiltPosterior(Steering):
             evidence = total_evidence(estimate, wishes, vocabulary)
         if evidence is not None:
             estimate = tilted(model, estimate, evidence)
-        return self._follow(model, estimate, wishes, vocabulary)
+        return self._follow(model, estimate, wishes, vocabulary) if self.energies else estimate
 
     @staticmethod
     def _follow(

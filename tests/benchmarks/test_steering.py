@@ -166,6 +166,6 @@ def test_rows_measure_what_they_say(studies, asked, tmp_path):
 
 @pytest.mark.slow
 def test_candidates_are_paid_for_out_of_one_budget(studies, asked):
-    _, best_of_4, particles, _ = studies.STUDIES["particles"].variants("pos")
+    _, _, best_of_4, particles, _ = studies.STUDIES["particles"].variants("pos")
     for variant in (particles, best_of_4):
         assert 0.4 * BUDGET < studies.measure("pos", asked, variant, BUDGET).cost < 1.3 * BUDGET

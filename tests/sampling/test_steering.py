@@ -58,6 +58,19 @@ def test_weights_of_two_wishes_add(model: DiffusionLM, z: Tensor) -> None:
     assert torch.allclose(found.logits[OPEN], (some_logits() + 0.5 * first + 2 * second)[OPEN])
 
 
+def test_tilt_may_leave_energies_alone(model: DiffusionLM, z: Tensor) -> None:
+    """Then the belief is that of the log-evidence, to the bit."""
+    evidence, energy = Evidence(table=torch.randn(VOCAB)), WordSomewhere(token=6, weight=0.7)
+
+    def found(wishes: list[Controller], energies: bool) -> Tensor:
+        steering = TiltPosterior(energies=energies)
+        return steering.estimate(model, lambda z: belief(CANVAS, some_logits(), z=z), z, wishes, WORDS).logits
+
+    alone = found([evidence], True)
+    assert torch.equal(found([evidence, energy], False), alone)
+    assert not torch.equal(found([evidence, energy], True), alone)
+
+
 def test_tilt_follows_an_energy_by_its_gradient_on_the_logits(model: DiffusionLM, z: Tensor) -> None:
     """By finite differences: the change of a token's log-evidence is -dE/dlogit / p, inside the run's no_grad too."""
     logits = some_logits()
