@@ -1,10 +1,20 @@
-"""Sentiment control of the `reviews` model under judges that saw none of its text; writes results/sentiment.
+"""Sentiment control under judges that saw none of the model's text, nor of the head's.
 
-python benchmarks/judges/train_sentiment.py          # once: the judges
-python benchmarks/sentiment.py --count 250           # requests a polarity
+python benchmarks/judges/train_sentiment.py           # once: the judges
+python benchmarks/sentiment.py --count 250            # the bundled `reviews`, judged by yelp; writes results/sentiment
+python benchmarks/sentiment.py yelp --count 250       # a model of yelp, judged by SST; writes results/sentiment_yelp
+
+The model of yelp is not bundled; it is made by
+
+python benchmarks/reviews_corpus.py $CDLM_DATA runs/data/yelp --source yelp/train.tsv
+cdlm train --config configs/yelp.yaml
+cdlm train-controller --model runs/yelp/best --task sentiment --data runs/data/yelp/labels.train.tsv \\
+    --out runs/yelp/best/heads/sentiment
+python benchmarks/teacher/train.py runs/data/yelp runs/teacher/yelp --tokenizer runs/yelp/best
 """
 
 import argparse
+from dataclasses import dataclass
 from pathlib import Path
 from time import time
 
@@ -16,29 +26,62 @@ from cdlm.evaluation.suite import write_report
 from cdlm.pipeline import Pipeline
 
 ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "benchmarks" / "results"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A model, and what may judge it.
+
+    Attributes:
+        judge: folder of the MiniLM judge, which learned from another corpus than model and head. out: where the report goes.
+    """
+
+    model: str | Path
+    labels: Path
+    judge: Path
+    teacher: Path
+    out: Path
+
+
+RUNS = ROOT / "runs"
+SETTINGS = {
+    "reviews": Setting(
+        "reviews",
+        RUNS / "data" / "reviews" / "labels.valid.tsv",
+        RUNS / "judges" / "yelp",
+        ROOT / "benchmarks" / "teacher" / "reviews",
+        RESULTS / "sentiment",
+    ),
+    "yelp": Setting(
+        RUNS / "yelp" / "best",
+        RUNS / "data" / "yelp" / "labels.valid.tsv",
+        RUNS / "judges" / "sst",
+        RUNS / "teacher" / "yelp",
+        RESULTS / "sentiment_yelp",
+    ),
+}
 
 
 def main() -> None:
     """Write, judge, report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="reviews")
-    parser.add_argument("--labels", type=Path, default=ROOT / "runs" / "data" / "reviews" / "labels.valid.tsv")
-    parser.add_argument("--judge", type=Path, default=ROOT / "runs" / "judges" / "yelp", help="MiniLM judge")
-    parser.add_argument("--teacher", type=Path, default=ROOT / "benchmarks" / "teacher" / "reviews")
+    parser.add_argument("corpus", nargs="?", choices=sorted(SETTINGS), default="reviews")
     parser.add_argument("--count", type=int, default=250, help="requests a polarity")
-    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "sentiment")
+    parser.add_argument("--out", type=Path, help="by default in benchmarks/results")
     args = parser.parse_args()
-    started = time()
+    setting, started = SETTINGS[args.corpus], time()
     rows = sentiment_rows(
-        Pipeline.from_pretrained(args.model),
-        Teacher.from_pretrained(args.teacher),
-        read_labelled(args.labels),
-        [Vader(), LinearJudge.load(args.judge)],
+        Pipeline.from_pretrained(setting.model),
+        Teacher.from_pretrained(setting.teacher),
+        read_labelled(setting.labels),
+        [Vader(), LinearJudge.load(setting.judge)],
         args.count,
         progress=lambda task, done, total: print(f"{task}: {done}/{total}", flush=True) if done % 50 == 0 else None,
     )
-    command = f"python benchmarks/sentiment.py --count {args.count}"
-    write_report(args.out, rows, {"model": args.model, "command": command, "seconds": round(time() - started)})
+    command = f"python benchmarks/sentiment.py {args.corpus} --count {args.count}"
+    facts = {"model": args.corpus, "command": command, "seconds": round(time() - started)}
+    write_report(args.out or setting.out, rows, facts)
 
 
 if __name__ == "__main__":
