@@ -8,7 +8,6 @@ import re
 from pathlib import Path
 
 from cdlm.evaluation.bench import Row
-from cdlm.evaluation.intervals import Figure
 from cdlm.evaluation.suite import markdown
 from cdlm.files import write_text
 
@@ -28,7 +27,7 @@ def block(name: str) -> str:
     if not report.is_file():
         return (RESULTS / f"{name}.md").read_text(encoding="utf-8").strip() + "\n"
     content = json.loads(report.read_text(encoding="utf-8"))
-    rows = [Row(**{**row, "figure": Figure(**row["figure"])}) for row in content["rows"]]
+    rows = [Row.from_plain(row) for row in content["rows"]]
     return markdown(rows, content["facts"])
 
 

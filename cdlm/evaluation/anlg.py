@@ -211,9 +211,7 @@ def anlg_rows(
         ):
             scored = _scores(chosen, [item.references for item in kept])
             rows += [
-                Row(f"{TASK}, {how}", name, figure, human.get(name), evaluations=price, system=filler.name).by(
-                    filler.name
-                )
+                Row(f"{TASK}, {how}", name, figure, human.get(name), cost=price, system=filler.name).by(filler.name)
                 for name, figure in scored.items()
             ]
         row = partial(Row, f"{TASK}, {filler.name}", system=filler.name)

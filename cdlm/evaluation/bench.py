@@ -1,6 +1,6 @@
 """What every task of the suite shares: the model, the teacher, the reference lines, the rows of the report."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -27,7 +27,8 @@ class Row:
 
     Attributes:
         task, metric: what was measured. figure: value, 95 % interval, number of samples. reference: the same of real text.
-        bar: the requirement in words; met: whether the value keeps it (None: there is none). evaluations: network calls per text.
+        bar: the requirement in words; met: whether the value keeps it (None: there is none).
+        cost: denoiser evaluations a text, other networks by their size, a backward pass as two.
         system: what wrote the texts; steps: how many it was given, where a run asked for several numbers of them.
     """
 
@@ -37,7 +38,7 @@ class Row:
     reference: float | None = None
     bar: str = ""
     met: bool | None = None
-    evaluations: float | None = None
+    cost: float | None = None
     system: str = "cdlm"
     steps: int | None = None
 
@@ -58,6 +59,12 @@ class Row:
     def plain(self) -> dict[str, Any]:
         """As JSON."""
         return asdict(self)
+
+    @classmethod
+    def from_plain(cls, values: Mapping[str, Any]) -> "Row":
+        """From JSON; reports of before called the cost ``evaluations``."""
+        named = {"cost" if k == "evaluations" else k: v for k, v in values.items()}
+        return cls(**{**named, "figure": Figure(**values["figure"])})
 
 
 def at_most(limit: float) -> Callable[[float], bool]:

@@ -44,7 +44,7 @@ def _point(rows: list[Row]) -> Point | None:
     if not ratios or first.metric.startswith(("perplexity", "NLL")):
         return None
     success, ratio = ((f.value, f.low, f.high) for f in (first.figure, ratios[0].figure))
-    return Point(first.plain_task, first.system, success, ratio, first.evaluations, first.steps)
+    return Point(first.plain_task, first.system, success, ratio, first.cost, first.steps)
 
 
 def missing() -> list[str]:

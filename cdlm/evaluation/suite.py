@@ -165,7 +165,7 @@ def write_report(out: Path, rows: Sequence[Row], facts: dict[str, Any], pictures
 
 def markdown(rows: Sequence[Row], facts: dict[str, Any]) -> str:
     """The report as a table."""
-    names = ["task", "figure", "value", "95 % interval", "real text", "bar", "met", "n", "evaluations"]
+    names = ["task", "figure", "value", "95 % interval", "real text", "bar", "met", "n", "cost"]
     head = "| " + " | ".join(names) + " |\n|" + "---|" * len(names) + "\n"
     return head + "".join(_line(row) for row in rows) + "\n" + ", ".join(f"{k}: {v}" for k, v in facts.items()) + "\n"
 
@@ -175,6 +175,6 @@ def _line(row: Row) -> str:
     interval = f"{figure.low:.3f} – {figure.high:.3f}" if figure.low != figure.high else ""
     met = {None: "", True: "yes", False: "**no**"}[row.met]
     reference = "" if row.reference is None else f"{row.reference:.3f}"
-    spent = "" if row.evaluations is None else f"{row.evaluations:.1f}"
+    spent = "" if row.cost is None else f"{row.cost:.1f}"
     cells = [row.task, row.metric, f"{figure.value:.3f}", interval, reference, row.bar, met, str(figure.n), spent]
     return "| " + " | ".join(cells) + " |\n"

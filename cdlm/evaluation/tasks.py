@@ -44,7 +44,7 @@ def unconstrained(bench: Bench) -> list[Row]:
             "perplexity",
             bench.teacher.perplexity(texts),
             bench.teacher.perplexity(real).value,
-            evaluations=spent,
+            cost=spent,
         ),
         Row("unconstrained", "perplexity of the causal LM's own samples", bench.teacher.perplexity(samples)),
     ]
@@ -151,7 +151,7 @@ def keywords(bench: Bench) -> list[Row]:
     """1–3 words of a real sentence: all there, and fluency against the source sentences."""
     vocabulary = set(bench.pipe.tokenizer.tokens(range(4, len(bench.pipe.tokenizer))))
     targets = keyword_targets(bench.held_out, bench.sizes["keywords"], bench.seed, vocabulary=vocabulary)
-    texts, held, spent = [], [], 0
+    texts, held, spent = [], [], 0.0
     for number, target in enumerate(targets):
         wishes = [
             make_controller("keywords", include=list(target.words)),
@@ -160,7 +160,7 @@ def keywords(bench: Bench) -> list[Row]:
         output = bench.pipe.generate(1, controllers=wishes, seed=bench.seed + number, **bench.options)
         texts += output.texts
         held.append(float(output.report[0][0].satisfied))
-        spent += output.evaluations
+        spent += output.cost
         bench.progress("keywords", number + 1, len(targets))
     success = mean_with_interval(held)
     ratio = bench.teacher.perplexity_ratio(texts, [t.source for t in targets], paired=True)

@@ -88,7 +88,7 @@ def test_rows_of_a_system_beside_what_people_score():
     assert found[one, "ROUGE-L"].figure.value == pytest.approx(100)
     assert found[one, "CIDEr"].figure.value > 300
     assert 0 < found[one, "ROUGE-L"].reference < 100
-    assert (found[one, "BLEU-4"].evaluations, found[many, "BLEU-4"].evaluations) == (4, 16)
+    assert (found[one, "BLEU-4"].cost, found[many, "BLEU-4"].cost) == (4, 16)
     assert found["aNLG, person", "refused"].figure.value == pytest.approx(1 / 3)
     assert found["aNLG, person", "different candidates"].figure.value == pytest.approx((2 / 4 + 1 / 4) / 2)
     with pytest.raises(WishError):

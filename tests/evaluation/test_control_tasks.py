@@ -51,7 +51,7 @@ def named(rows: list[Row], metric: str) -> Row:
 
 def test_bars() -> None:
     row = SAMPLES.row("success", [1, 0, 1, 1], 1.0, 0.75)
-    assert (row.figure.value, row.reference, row.bar, row.met, row.evaluations) == (0.75, 1.0, "at least 0.75", True, 4)
+    assert (row.figure.value, row.reference, row.bar, row.met, row.cost) == (0.75, 1.0, "at least 0.75", True, 4)
     assert SAMPLES.row("success", [1, 0, 1, 1], 1.0, 0.76).met is False
     assert SAMPLES.row("success", [True, False, True, True]).met is None
     assert SAMPLES.same(0.25).met is True

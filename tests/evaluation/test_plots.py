@@ -17,8 +17,8 @@ def rows_of(task: str, success: float, ratio: float, cost: float) -> list[Row]:
     """As a control task writes them: its success first, then a second judge's, then fluency."""
     return [
         Row(task, "tags equal", Figure(success, success - 0.1, success + 0.05, 40), 1.0, "at least 0.9", True, cost),
-        Row(task, "tags equal by another judge", Figure(0.5, 0.4, 0.6, 40), evaluations=cost),
-        Row(task, "perplexity / real text", Figure(ratio, ratio * 0.9, ratio * 1.1, 40), 1.0, evaluations=cost),
+        Row(task, "tags equal by another judge", Figure(0.5, 0.4, 0.6, 40), cost=cost),
+        Row(task, "perplexity / real text", Figure(ratio, ratio * 0.9, ratio * 1.1, 40), 1.0, cost=cost),
     ]
 
 
@@ -58,7 +58,9 @@ def test_a_row_of_another_system_has_no_bar_and_says_whose_it_is(rows):
     beside = rows_of("pos", 0.9, 1.2, 40.0)[0].by("ar")
     assert (beside.task, beside.plain_task, beside.bar, beside.met) == ("pos, ar", "pos", "", None)
     assert rows_of("pos", 0.9, 1.2, 40.0)[0].by("cdlm", 8).task == "pos, 8 steps"
-    assert Row(**{**beside.plain(), "figure": beside.figure}) == beside
+    plain = beside.plain()
+    assert Row.from_plain(plain) == beside
+    assert Row.from_plain({**plain, "evaluations": plain.pop("cost")}) == beside, "as reports of before named it"
 
 
 def test_pictures_are_svg_and_stand_in_the_report(rows, tmp_path):
@@ -77,7 +79,7 @@ def test_pictures_are_svg_and_stand_in_the_report(rows, tmp_path):
 
 
 def test_steps_and_cost_are_drawn_only_where_they_are_known(rows, tmp_path):
-    own = [replace(row, evaluations=None) for row in rows if row.steps is None]
+    own = [replace(row, cost=None) for row in rows if row.steps is None]
     assert plots.draw(tmp_path, own).count("![") == 1
     assert [p.name for p in tmp_path.iterdir()] == ["fluency.svg"]
     assert plots.draw(tmp_path, []) == ""

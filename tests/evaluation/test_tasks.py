@@ -52,4 +52,4 @@ def test_a_baseline_fills_the_same_gaps() -> None:
     found = {(row.task, row.metric): row.figure.value for row in rows}
     assert found["infilling 1–4 words", "refused"] == 0.25
     assert found["infilling 5–10 words", "seconds a text"] == 0.5
-    assert {row.evaluations for row in rows} == {2.0}
+    assert {row.cost for row in rows} == {2.0}
