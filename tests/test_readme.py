@@ -50,7 +50,7 @@ def test_readme_own_corpus_runs(corpus: Callable[[str], Path], tmp_path: Path, m
     init, train, teach, write = OWN
     assert "400" in invoke(f"{init} --minutes 0.1")
     invoke(f"{train} train.steps=10 train.eval_every=10 train.save_every=10")
-    assert "heads/tones" in invoke(f"{teach} --steps 5")
+    assert "heads/tones" in invoke(f"{teach} --steps 5 --texts 2")
     assert len(re.findall(r"(?m)^ \d  ", invoke(f"{write} --steps 8"))) == 4
 
 
@@ -76,7 +76,7 @@ def test_readme_own_labels_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     (tmp_path / "my-labels.csv").write_text("\n".join(["label,text", *rows]), encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     train, write = LABELS
-    assert "heads/tone" in invoke(f"{train} --steps 10")
+    assert "heads/tone" in invoke(f"{train} --steps 10 --texts 2")
     assert invoke(write).strip()
 
 

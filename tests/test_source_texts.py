@@ -1,5 +1,7 @@
 """Writing from a source: a small model that was really trained to reverse what it is given."""
 
+import csv
+import json
 import logging
 import random
 from pathlib import Path
@@ -18,6 +20,7 @@ from cdlm.data.corpus import CorpusError
 from cdlm.lengths import tokens_given, words_given
 from cdlm.pipeline import Pipeline
 from cdlm.settings import Settings
+from cdlm.training.controllers import ControllerError, train_controller
 from cdlm.training.plan import plan_run
 from cdlm.training.run import train
 from controllers import Keywords, Length
@@ -242,3 +245,31 @@ def test_command_line_learns_and_writes_from_sources(tmp_path: Path) -> None:
     missed = CliRunner().invoke(app, [*common, "--source", "red " * 40])
     assert missed.exit_code == 2
     assert "shorten it" in missed.output
+
+
+def test_head_learns_beside_the_sources_of_its_texts(folder: Path, tmp_path: Path) -> None:
+    """Of a text of pure noise its source tells everything: whether it ends in one of half of the words."""
+    sources = draw(300, 11)
+    ends = ["front" if source.split()[0] in WORDS[:6] else "back" for source in sources]
+    rows = [(source, reverse(source), label) for source, label in zip(sources, ends, strict=True)]
+    with (tmp_path / "ends.csv").open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([("given", "text", "label"), ("", "red cat moon", "back"), *rows])
+    model = folder / "run" / "best"
+    given = {"data": tmp_path / "ends.csv", "out": tmp_path / "head"}
+    head = train_controller(model, "labels", **given, source_column="given", steps=40)
+    facts = json.loads((head / "head.json").read_text(encoding="utf-8"))["facts"]
+    assert facts["figures"]["label, all noised"] > facts["figures"]["label, most frequent"] + 0.3
+    assert (facts["sources"], facts["skipped"]) == ("given", 1)
+    assert "--source-column given" in (head / "README.md").read_text(encoding="utf-8")
+    for options, said in (
+        ({}, "writes texts from sources, .* give --source-column"),
+        ({"source_column": "label"}, "label holds sources"),
+        ({"source_column": "from"}, "no column 'from'; columns: given, text, label"),
+    ):
+        with pytest.raises(ControllerError, match=said):
+            train_controller(model, "labels", **given, **options)
+
+
+def test_source_column_is_refused_where_nothing_reads_it(tiny_run: Any, tmp_path: Path) -> None:
+    with pytest.raises(ControllerError, match="reads no sources; leave out --source-column"):
+        train_controller(tiny_run.model, "pos", tiny_run.corpus, tmp_path / "head", source_column="given")

@@ -45,6 +45,19 @@ LabelColumn = Annotated[
     list[str] | None,
     typer.Option("--label-column", help="Column with labels; 'label' if absent; repeatable for --task labels."),
 ]
+SourceColumn = Annotated[
+    str | None,
+    typer.Option("--source-column", help="Column of what the texts were written from, for a model that reads sources."),
+]
+Texts = Annotated[
+    int,
+    typer.Option(
+        "--texts",
+        min=0,
+        metavar="N",
+        help="Texts written for each label, to see how far it steers (labels, sentiment).",
+    ),
+]
 Seed = Annotated[int, typer.Option("--seed", "-s", min=0, help="The same seed gives the same controller.")]
 MaxMinutes = Annotated[
     float | None, typer.Option("--max-minutes", min=0, help="End training after so long, with what is learned by then.")
@@ -59,6 +72,8 @@ def train_controller(
     steps: Steps = 1500,
     text_column: TextColumn = "text",
     label_column: LabelColumn = None,
+    source_column: SourceColumn = None,
+    texts: Texts = 24,
     seed: Seed = 0,
     max_minutes: MaxMinutes = None,
 ) -> None:
@@ -79,12 +94,27 @@ def train_controller(
             steps=steps,
             text_column=text_column,
             label_columns=label_column or (),
+            source_column=source_column,
             seed=seed,
             max_minutes=max_minutes,
             parsing=shown.parsing,
             report=shown.report,
         )
+    _steer(model, folder, data, texts)
     _show(console, model, folder, monotonic() - started)
+
+
+def _steer(model: str, folder: Path, data: str, texts: int) -> None:
+    from cdlm.evaluation.steers import add_pulls
+
+    with side().status("writing, to see how far it steers") as status:
+        add_pulls(
+            model,
+            folder,
+            data=data,
+            texts=texts,
+            progress=lambda n, all_: status.update(f"writing: wish {n} of {all_}"),
+        )
 
 
 class _Screen(ExitStack):
@@ -114,14 +144,25 @@ def _show(console: Console, model: str, folder: Path, seconds: float) -> None:
     config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
     facts = config["facts"]
     left_out = f"; {facts['skipped']:,} left out, the model cannot write them" if facts["skipped"] else ""
+    left_out += " or read their sources" if facts["skipped"] and "sources" in facts else ""
     console.print(Text(f"{facts['texts']:,} texts, {facts['held_out']:,} held out{left_out}"), soft_wrap=True)
     table = plain_table("on held-out texts", "", right=[""])
     for name, value in facts["figures"].items():
         table.add_row(name, f"{value:.3f}")
     console.print(table)
+    if "steers" in facts:
+        _show_pulls(console, facts["steers"])
     console.print(Text(f"controller: {folder} ({short_time(seconds)})"), soft_wrap=True)
     command = ["cdlm", "generate", "--model", model, "--with", first_wish(config, folder)]
     console.print(Text(f"try:        {shlex.join(command)}", "dim"), soft_wrap=True)
+
+
+def _show_pulls(console: Console, found: list[dict[str, Any]]) -> None:
+    """How far it steers, label by label."""
+    table = plain_table(f"of {found[0]['texts']} texts", "with the wish", "without", right=["with the wish", "without"])
+    for pull in found:
+        table.add_row(f"{pull['column']} {pull['label']}", f"{pull['wished']:.0%}", f"{pull['unwished']:.0%}")
+    console.print(table)
 
 
 def first_wish(config: dict[str, Any], folder: Path) -> str:

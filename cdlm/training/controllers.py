@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from cdlm.control.heads import Head, HeadConfig, TextHead
-from cdlm.data.corpus import read_lines
+from cdlm.data.corpus import read_columns, read_lines
 from cdlm.data.labels import read_labelled
 from cdlm.data.records import read_split
 from cdlm.data.tokenizer import TextTokenizer
@@ -22,6 +22,7 @@ from cdlm.training.callbacks import Progress, Watch, time_limit
 from cdlm.training.figures import head_figures
 from cdlm.training.heads import train_head
 from cdlm.training.labelling import Labelled
+from cdlm.training.pairs import beside_sources
 
 STEPS, TOKENS_PER_BATCH = 1500, 2048
 HELD_OUT, MOST_HELD_OUT = 0.05, 1000
@@ -44,7 +45,7 @@ class Order:
 
     Attributes:
         model: bundled name, folder or Hub id. task: see ``TASKS``. data: a file, for ``attribute`` a record corpus.
-        out: the head's folder. text_column, label_columns: of a table. max_minutes: of training.
+        out: the head's folder. text_column, label_columns, source_column: of a table. max_minutes: of training.
     """
 
     model: str
@@ -56,6 +57,7 @@ class Order:
     label_columns: tuple[str, ...] = ()
     seed: int = 0
     max_minutes: float | None = None
+    source_column: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse what can be seen without reading anything."""
@@ -78,6 +80,7 @@ class Order:
         options = {"model": self.model, "task": self.task, "data": self.data, "out": str(self.out)}
         options |= {"steps": str(self.steps), "seed": str(self.seed)}
         options |= {"text-column": self.text_column} if self.text_column != "text" else {}
+        options |= {"source-column": self.source_column} if self.source_column else {}
         words = [word for name, value in options.items() for word in (f"--{name}", value)]
         columns = [word for column in self.label_columns for word in ("--label-column", column)]
         return shlex.join(["cdlm", "train-controller", *words, *columns])
@@ -92,6 +95,7 @@ def train_controller(  # noqa: PLR0913 - the options of the command
     steps: int = STEPS,
     text_column: str = "text",
     label_columns: Sequence[str] = (),
+    source_column: str | None = None,
     seed: int = 0,
     max_minutes: float | None = None,
     parsing: Parsing | None = None,
@@ -103,6 +107,7 @@ def train_controller(  # noqa: PLR0913 - the options of the command
         model: bundled name, folder or Hub id. task: pos, spans, dependencies, sentiment, attribute or labels.
         data: texts; a table with labels for ``sentiment`` and ``labels``; a record corpus for ``attribute``.
         out: the folder. text_column, label_columns: of a table. max_minutes: end training with the head as it is then.
+        source_column: of a table, what each text was written from; for a model that reads sources, which a head learns beside.
         parsing: hears (done, all) texts parsed. report: hears how far training is.
 
     Raises:
@@ -110,11 +115,15 @@ def train_controller(  # noqa: PLR0913 - the options of the command
         SyntaxMissing: the task needs a parser that is not installed.
     """
     where = Path(out).expanduser()
-    order = Order(str(model), task, str(data), where, steps, text_column, tuple(label_columns), seed, max_minutes)
+    columns = text_column, tuple(label_columns)
+    order = Order(str(model), task, str(data), where, steps, *columns, seed, max_minutes, source_column)
     folder = find_model(model)
     network, tokenizer = load_model(folder).requires_grad_(False), TextTokenizer.from_pretrained(folder)
+    rows = _sources(order, network)
     longest = network.config.max_length - 2
     labelled = TASKS[task](order, tokenizer, longest, parsing)
+    if rows:
+        labelled = beside_sources(labelled, rows, tokenizer, network.config.max_source_length)
     order.out.parent.mkdir(parents=True, exist_ok=True)
     config = HeadConfig(
         task,
@@ -130,6 +139,29 @@ def train_controller(  # noqa: PLR0913 - the options of the command
     save_head(head, order.out)
     write_text(order.out / CARD, _card(order, head.config))
     return order.out
+
+
+def _sources(order: Order, network: DiffusionLM) -> list[tuple[str, str]]:
+    """(source, text) of every row, for a model that reads sources; nothing for another.
+
+    Raises:
+        ControllerError: the one without the other, or no such column.
+    """
+    reads, column = network.config.max_source_length > 0, order.source_column
+    if column is None and reads:
+        fix = "give --source-column, the column of the data that holds them"
+        raise ControllerError(f"{order.model} writes texts from sources, and its heads learn beside these; {fix}")
+    if column is None:
+        return []
+    if not reads:
+        raise ControllerError(f"{order.model} reads no sources; leave out --source-column")
+    if order.task == "attribute":
+        raise ControllerError("task attribute reads records and knows no sources; give task labels and a table")
+    table = read_columns(Path(order.data).expanduser())
+    for name in (column, order.text_column):
+        if name not in table:
+            raise ControllerError(f"{order.data} has no column {name!r}; columns: {', '.join(table)}")
+    return [(str(s or ""), str(t or "").strip()) for s, t in zip(table[column], table[order.text_column], strict=True)]
 
 
 def _fit(
@@ -163,6 +195,7 @@ def _fit(
     }
     whole = sum(p.numel() for part in (network.denoiser, network.head) for p in part.parameters())
     facts = {**labelled.facts, **counts, "skipped": labelled.skipped, "data": Path(order.data).name}
+    facts |= {"sources": order.source_column} if order.source_column else {}
     facts["share"] = round(head.size / whole, 4)  # of a denoiser evaluation
     head.config = replace(config, facts={**facts, "figures": head_figures(network, head, held)})
     return head
@@ -182,6 +215,8 @@ def _syntax(make: Callable[..., Labelled]) -> "Labels":
 
 def _labels(order: Order, tokenizer: TextTokenizer, longest: int, _: Parsing | None) -> Labelled:
     table = read_labelled(order.data, text_column=order.text_column, label_columns=order.label_columns or None)
+    if order.source_column in table.labels:
+        raise ControllerError(f"{order.source_column} holds sources; give another --label-column")
     labels = {"sentiment": next(iter(table.labels.values()))} if order.task == "sentiment" else table.labels
     return labelling.text_labels(table.texts, tokenizer, labels, longest=longest)
 
@@ -207,6 +242,7 @@ def _card(order: Order, config: HeadConfig) -> str:
     facts = config.facts
     known = [f"- `{field}`: {_listed(labels)}" for field, labels in config.labels.items()]
     figures = [f"| {name} | {value:.3f} |" for name, value in facts["figures"].items()]
+    unread = " or read their sources" if "sources" in facts else ""
     judged = f"; its judge on {facts['judge_texts']:,} others" if facts["judge_texts"] else ""
     parts = [
         f"# `{config.task}` head for cdlm",
@@ -214,7 +250,7 @@ def _card(order: Order, config: HeadConfig) -> str:
         f"It works with the model whose fingerprint begins with `{config.model[:12]}` (here `{order.model}`), and no other.",
         "\n".join(["## Labels", "", *known]),
         f"## Figures\n\nTrained on {facts['texts']:,} texts of `{facts['data']}`{judged}. "
-        f"{facts['skipped']:,} were left out, the model cannot write them. On {facts['held_out']:,} texts held out:",
+        f"{facts['skipped']:,} were left out, the model cannot write them{unread}. On {facts['held_out']:,} texts held out:",
         "\n".join(["| figure | value |", "| --- | --- |", *figures]),
         f"## Made by\n\n```\n{order.command}\n```",
     ]

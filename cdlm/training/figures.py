@@ -11,30 +11,41 @@ from torch import Tensor
 from cdlm.control.heads import ArcHead, Head, Reading, SpanHead, TextHead, TokenHead
 from cdlm.data.words import split_words
 from cdlm.diffusion.model import DiffusionLM
-from cdlm.training.heads import IGNORED, Example, held_out_loss, read, targets
+from cdlm.training.heads import IGNORED, Example, at_clock, held_out_loss, read, targets
 from cdlm.training.labelling import Labelled
 from cdlm.training.noising import ClockMixture, Noising, collate
 
 Measured = Iterator[tuple[Reading, dict[str, Any], Tensor]]
+LEVELS = {
+    "clean": (0.0, 1.0),
+    "1/4 noised": (0.25, 1.0),
+    "half noised": (0.5, 1.0),
+    "3/4 noised": (0.75, 1.0),
+    "all noised": (1.0, 1.0),
+    **{f"t = {t}": (1.0, t) for t in (0.25, 0.5, 0.75)},
+}
+"""Share of the words that are noised, and at which clock: pure noise as samplers that commit leave them, or all at one clock."""
 
 
 @torch.no_grad()
 def head_figures(model: DiffusionLM, head: Head, held: Labelled) -> dict[str, float]:
-    """What the head gets right on texts it never saw: read clean, and with half of their words pure noise."""
+    """What the head gets right on texts it never saw, at every level of noise where it labels words or texts."""
     figures = {"loss": held_out_loss(model, head, held.examples)}
     if isinstance(head, SpanHead):
         return figures | _span_figures(head, _readings(model, held.examples, 0.0))
     if isinstance(head, ArcHead):
         return figures | _arc_figures(head, _readings(model, held.examples, 0.0))
-    for name, share in (("clean", 0.0), ("half noised", 0.5)):
-        readings = _readings(model, held.examples, share)
+    for name, level in LEVELS.items():
+        readings = _readings(model, held.examples, *level)
         found = _text_accuracy(head, readings) if isinstance(head, TextHead) else _token_accuracy(head, readings)
         figures |= {f"{field}, {name}": value for field, value in found.items()}
     return figures | (_judge_accuracy(head, held) if isinstance(head, TextHead) else {})
 
 
-def _readings(model: DiffusionLM, examples: Sequence[Example], noised: float, size: int = 8) -> Measured:
-    """The texts in small batches, each word pure noise with this probability."""
+def _readings(
+    model: DiffusionLM, examples: Sequence[Example], noised: float, clock: float = 1.0, size: int = 8
+) -> Measured:
+    """The texts in small batches, each word noised with this probability; beside their sources, where they have any."""
     everywhere = ClockMixture(uniform=1, scattered=0, gap=0, prefix=0, rising=0, independent=0)
     noising = Noising(
         model.config.embedding_dim, model.config.max_length, everywhere, self_conditioning=0.0, window=0.0
@@ -42,9 +53,13 @@ def _readings(model: DiffusionLM, examples: Sequence[Example], noised: float, si
     rng = torch.Generator().manual_seed(0)
     for start in range(0, len(examples), size):
         chosen = examples[start : start + size]
-        batch = collate([noising.example(e.ids, 0, start + i) for i, e in enumerate(chosen)])
+        batch = collate([noising.example(e.content, 0, start + i) for i, e in enumerate(chosen)])
         hidden = (batch.t > 0) & (torch.rand(batch.t.shape, generator=rng) < noised)
-        yield read(model, replace(batch, t=hidden.float())), targets(chosen, batch.tokens.shape[1]), batch.tokens
+        yield (
+            read(model, at_clock(replace(batch, t=hidden.float()), clock)),
+            targets(chosen, batch.tokens.shape[1]),
+            batch.tokens,
+        )
 
 
 def _share(right: Sequence[Tensor]) -> float:

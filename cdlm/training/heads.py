@@ -1,6 +1,6 @@
 """Training of heads: a frozen model's latents and estimates over all noise levels, and labels that are known."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from cdlm.control.heads import ArcHead, Head, HeadConfig, Reading, SpanHead, Tex
 from cdlm.data.batches import TokenBatches
 from cdlm.diffusion.model import DiffusionLM
 from cdlm.diffusion.objective import NoisedBatch, denoise
-from cdlm.training.noising import ClockMixture, Noising, collate
+from cdlm.training.noising import ClockMixture, Noising, Pair, collate
 
 IGNORED = -100
 _PURE_NOISE = 0.5  # share of examples whose open positions know nothing, as samplers that only commit keep them
@@ -31,6 +31,7 @@ class Example:
     Attributes:
         ids: token ids. tokens: label of every token (-100: none). text: label of every field (-100: unknown).
         spans: (first, last, label). parents: position of every token's head word (-100: none).
+        source: what the text was written from, for a model that reads sources; None for others.
     """
 
     ids: tuple[int, ...]
@@ -38,6 +39,12 @@ class Example:
     text: tuple[int, ...] = ()
     spans: tuple[tuple[int, int, int], ...] = ()
     parents: tuple[int, ...] = ()
+    source: tuple[int, ...] | None = None
+
+    @property
+    def content(self) -> tuple[int, ...] | Pair:
+        """What the model is shown."""
+        return self.ids if self.source is None else Pair(self.source, self.ids)
 
 
 class HeadBatches(Dataset[dict[str, Any]]):
@@ -45,7 +52,8 @@ class HeadBatches(Dataset[dict[str, Any]]):
 
     def __init__(self, examples: Sequence[Example], noising: Noising, steps: int, tokens_per_batch: int) -> None:
         self.examples, self.noising = examples, noising
-        batches = TokenBatches([len(e.ids) + 2 for e in examples], tokens_per_batch, steps, noising.seed)
+        lengths = [len(e.ids) + len(e.source or ()) + 2 for e in examples]
+        batches = TokenBatches(lengths, tokens_per_batch, steps, noising.seed)
         self.plan = list(batches)
 
     def __len__(self) -> int:
@@ -65,7 +73,7 @@ class HeadBatches(Dataset[dict[str, Any]]):
 
     def _draw(self, epoch: int, index: int) -> tuple[dict[str, Any], Example]:
         example = self.examples[index]
-        drawn = self.noising.example(example.ids, epoch, index)
+        drawn = self.noising.example(example.content, epoch, index)
         kind = np.random.default_rng((self.noising.seed, epoch, index, 1)).random()
         if kind < _PURE_NOISE:
             drawn["t"] = np.where(drawn["t"] > 0, 1.0, 0.0).astype(np.float32)
@@ -162,10 +170,11 @@ class _Trainer(Trainer):
 
 
 def head_noising(model: DiffusionLM, seed: int) -> Noising:
-    """The model's training mixture on whole texts, a little richer in half-decided ones."""
+    """The model's training mixture on whole texts, a little richer in half-decided ones; sources are dropped as often."""
     config = model.config
     clocks = ClockMixture(uniform=0.35, scattered=0.45, gap=0.1, prefix=0.03, rising=0.02, independent=0.05)
-    return Noising(config.embedding_dim, config.max_length, clocks, window=0.0, seed=seed)
+    shown = {"window": 0.0, "source_dropout": config.source_dropout}
+    return Noising(config.embedding_dim, config.max_length, clocks, seed=seed, **shown)
 
 
 def train_head(  # noqa: PLR0913 - what is trained, on what, for how long
@@ -263,9 +272,6 @@ def held_out_loss(model: DiffusionLM, head: Head, examples: Sequence[Example], s
             reading = read(model, item["batch"])
             losses.append(float(head_loss(head, reading, item["targets"], item["batch"].tokens)))
     return float(np.mean(losses))
-
-
-Measure = Callable[[DiffusionLM, Head, Sequence[Example]], float]
 
 
 def at_clock(batch: NoisedBatch, t: float) -> NoisedBatch:

@@ -1,13 +1,15 @@
 """Training on pairs: texts with the sources that they are to be written from, as token ids."""
 
 import logging
+from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cdlm.config import ModelConfig, RunConfig
 from cdlm.data.corpus import CorpusError
 from cdlm.data.pairs import PairCorpus, load_pairs
 from cdlm.data.tokenizer import TextTokenizer
+from cdlm.training.labelling import Labelled, LabellingError
 from cdlm.training.noising import Pair
 
 logger = logging.getLogger(__name__)
@@ -84,3 +86,27 @@ def encode_pairs(
         raise CorpusError(f"none of {len(pairs)} pairs fits the model; {fix}")
     logger.warning("%d of %d pairs do not fit the model and are left out; %s", len(pairs) - len(kept), len(pairs), fix)
     return kept
+
+
+def beside_sources(
+    labelled: Labelled, rows: Sequence[tuple[str, str]], tokenizer: TextTokenizer, room: int
+) -> Labelled:
+    """The examples with the source of each, of ``rows`` of (source, text); those without one that fits are left out.
+
+    A text that stands in several rows takes their sources in turn.
+    """
+    sources = tokenizer.encode_batch([source for source, _ in rows])
+    known: dict[str, deque[tuple[int, ...]]] = {}
+    for ids, (_, text) in zip(sources, rows, strict=True):
+        if 0 < len(ids) <= room:
+            known.setdefault(text, deque()).append(tuple(ids))
+    examples, texts = [], []
+    for example, text in zip(labelled.examples, labelled.texts, strict=True):
+        if queue := known.get(text):
+            queue.rotate(-1)
+            examples.append(replace(example, source=queue[-1]))
+            texts.append(text)
+    if not examples:
+        raise LabellingError(f"no text has a source of 1 to {room} tokens")
+    skipped = labelled.skipped + len(labelled.texts) - len(texts)
+    return replace(labelled, examples=tuple(examples), texts=tuple(texts), skipped=skipped)

@@ -60,7 +60,7 @@ def test_teaching_example_runs(run, e2e, tiny_run, example, tmp_path, monkeypatc
     for name, labels in (("moods", ("pos", "neg")), ("tones", ("plain", "warm"))):
         rows = [f'"{line}",{labels[n % 2]}' for n, line in enumerate(lines)]
         (tmp_path / f"{name}.csv").write_text("\n".join(["text,label", *rows]) + "\n", encoding="utf-8")
-    shown = run(*shlex.split(example)[1:], "--steps", "2").stdout
+    shown = run(*shlex.split(example)[1:], "--steps", "2", "--texts", "2").stdout
     assert "controller: " in shown
     assert "cdlm generate --model e2e --with" in shown
 

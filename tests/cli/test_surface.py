@@ -31,7 +31,8 @@ SURFACE = {
     "init": "corpus --force --minutes --out --text-column --validation",
     "score": "texts --device --draws --dtype --file --json --model --per-token --seed",
     "train": "overrides --config --dry-run --init-from --max-minutes --no-resume --quiet --task",
-    "train-controller": "--data --label-column --max-minutes --model --out --seed --steps --task --text-column",
+    "train-controller": "--data --label-column --max-minutes --model --out --seed --source-column --steps --task --text-column "
+    "--texts",
 }
 SHORT = {"-c", "-f", "-i", "-l", "-m", "-n", "-q", "-s", "-t", "-w", "-x"}
 

@@ -1,6 +1,7 @@
 """``cdlm train-controller``: what it shows, the next step it offers, and one line for whatever is wrong."""
 
 import json
+import re
 import shlex
 from pathlib import Path
 
@@ -23,10 +24,11 @@ def table(tiny_run, tmp_path):
 
 def test_it_shows_figures_and_the_next_step_works(run, e2e, table, tmp_path):
     out = tmp_path / "mood"
-    options = ("--task", "sentiment", "--data", str(table), "--out", str(out), "--steps", "3")
+    options = ("--task", "sentiment", "--data", str(table), "--out", str(out), "--steps", "3", "--texts", "4")
     shown = run("train-controller", *options).stdout
     for part in ("held out", "1 left out", "sentiment, clean", "sentiment, judge", f"controller: {out}"):
         assert part in shown
+    assert re.search(r"sentiment pos +\d+% +\d+%", shown), "how far it steers"
     assert "train_runtime" not in shown, "no dictionaries of the trainer"
     step = shlex.split(shown.splitlines()[-1].removeprefix("try:"))
     assert step[:5] == ["cdlm", "generate", "--model", "e2e", "--with"]
@@ -39,12 +41,15 @@ def test_all_options_arrive(run, monkeypatch, tmp_path):
     called = {}
     monkeypatch.setattr(controllers, "train_controller", lambda *given, **named: called.update(named, given=given))
     monkeypatch.setattr("cdlm.cli.train_controller._show", lambda *_: None)
+    monkeypatch.setattr("cdlm.cli.train_controller._steer", lambda *given: called.update(steered=given[3]))
     options = "--model m --task labels --data d --out o --steps 4 --text-column t --label-column a --label-column b"
+    options += " --source-column s --texts 5"
     run("train-controller", *options.split(), "--seed", "3", "--max-minutes", "2")
     assert [str(x) for x in called.pop("given")] == ["m", "labels", "d", "o"]
     assert callable(called.pop("parsing"))
     assert callable(called.pop("report"))
     named = {"steps": 4, "text_column": "t", "label_columns": ["a", "b"], "seed": 3, "max_minutes": 2.0}
+    named |= {"source_column": "s", "steered": 5}
     assert called == named
 
 
