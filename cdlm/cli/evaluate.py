@@ -20,9 +20,12 @@ cdlm evaluate --suite quick --out runs/report
 cdlm evaluate --task infilling --task keywords --seed 1
 cdlm evaluate --task pos --task length --baselines ar,fudge
 cdlm evaluate --task pos --steps 8,16,32 --out runs/steps
+cdlm evaluate --suite full --out runs/full --resume
 """
 TEACHER = Path("benchmarks/teacher/e2e")
-Suite = Annotated[Literal["quick", "standard"], typer.Option("--suite", help="How many samples a figure rests on.")]
+Suite = Annotated[
+    Literal["quick", "standard", "full"], typer.Option("--suite", help="How many samples a figure rests on.")
+]
 PICTURES = "and, where altair and vl-convert-python are installed, pictures: success against fluency, steps and cost"
 Out = Annotated[
     Path | None,
@@ -37,6 +40,12 @@ Tasks = Annotated[list[str] | None, typer.Option("--task", help="Only this task;
 
 Baselines = Annotated[
     str, typer.Option("--baselines", help="Rows of baselines beside the model's: all, or names such as ar,fudge,ft.")
+]
+Resume = Annotated[
+    bool,
+    typer.Option(
+        "--resume", help="Go on with the texts that a run with this --out left behind.", rich_help_panel=o.OUTPUT
+    ),
 ]
 Steps = Annotated[
     str,
@@ -54,6 +63,7 @@ def evaluate(
     baselines: Baselines = "",
     steps: Steps = "",
     out: Out = None,
+    resume: Resume = False,
     json: o.Json = False,
 ) -> None:
     """Measure a model, every figure with its interval."""
@@ -74,6 +84,7 @@ def evaluate(
             tasks=task,
             baselines=[name.strip() for name in baselines.split(",") if name.strip()],
             steps=read_steps(steps),
+            resume=resume,
             progress=lambda name, done, total: status.update(f"{name} {done}/{total}"),
         )
     if json:

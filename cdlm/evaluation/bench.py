@@ -79,7 +79,8 @@ class Bench:
     Attributes:
         pipe: the model under test. teacher: the judge of fluency. corpus: folder with train/valid texts and records.
         sizes: samples per task. half: ``report``, or ``tune`` while choosing settings. options: sampling options under test.
-        baseline: what answers the requests in the model's place, if anything does.
+        baseline: what answers the requests in the model's place, if anything does. own: what answers for the model; by default
+            the model itself.
     """
 
     pipe: Pipeline
@@ -91,11 +92,12 @@ class Bench:
     options: dict[str, Any] = field(default_factory=dict)
     progress: Progress = lambda task, done, total: None
     baseline: System | None = None
+    own: System | None = None
 
     @property
     def system(self) -> System:
         """What writes the texts."""
-        return self.baseline or Steered(self.pipe, self.options)
+        return self.baseline or self.own or Steered(self.pipe, self.options)
 
     @cached_property
     def halves(self) -> Halves:

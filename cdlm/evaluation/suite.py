@@ -1,5 +1,7 @@
 """The suite: runs every task, writes report.json and report.md."""
 
+import json
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +16,7 @@ from cdlm.evaluation.exactness import diversity_of_requests, editing, exactness,
 from cdlm.evaluation.fluency import Teacher
 from cdlm.evaluation.plots import draw
 from cdlm.evaluation.provenance import commit, machine
+from cdlm.evaluation.remembered import Remembered
 from cdlm.evaluation.systems import Steered, System
 from cdlm.evaluation.tasks import infilling, keywords, unconstrained
 from cdlm.files import write_json, write_text
@@ -58,6 +61,7 @@ SIZES: dict[str, dict[str, int]] = {
         "score": 30,
         "select": 4,
         "control": 40,
+        "slow": 8,
     },
     "standard": {
         "unconstrained": 500,
@@ -70,8 +74,26 @@ SIZES: dict[str, dict[str, int]] = {
         "score": 200,
         "select": 20,
         "control": 500,
+        "slow": 50,
+    },
+    "full": {
+        "unconstrained": 5000,
+        "infill": 2000,
+        "candidates": 100,
+        "keywords": 5000,
+        "exact": 5000,
+        "requests": 200,
+        "edit": 300,
+        "score": 2000,
+        "select": 100,
+        "control": 10_000,
+        "slow": 200,
     },
 }
+"""Samples; of ``control`` and ``infill`` no more than there are different targets, and of slow baselines only ``slow``."""
+SLOW = ("diffusion-lm",)
+"""Baselines that need over a second a text."""
+ANSWERS, ABOUT = "answers", "about.json"
 
 
 def run_suite(  # noqa: PLR0913 - every part of a run can be named
@@ -87,6 +109,7 @@ def run_suite(  # noqa: PLR0913 - every part of a run can be named
     options: dict[str, Any] | None = None,
     baselines: Sequence[str] = (),
     steps: Sequence[int] = (),
+    resume: bool = False,
     progress: Progress = lambda task, done, total: None,
 ) -> list[Row]:
     """Measure a model.
@@ -97,9 +120,11 @@ def run_suite(  # noqa: PLR0913 - every part of a run can be named
         tasks: those to run; if none are named, all but those for which the model brings no head.
         baselines: what answers the same targets beside the model, see ``baselines.stock.SERVES``.
         steps: numbers of steps that the model is measured with beside its own, in the tasks that baselines answer too.
+        resume: go on with the texts of control tasks and infilling that an earlier run left in ``out``.
 
     Raises:
-        ValueError: unknown suite, task or baseline, or one that is not trained. FileNotFoundError: corpus or teacher is missing.
+        ValueError: unknown suite, task or baseline, one that is not trained, or nothing to go on with.
+        FileNotFoundError: corpus or teacher is missing.
     """
     unknown = [t for t in tasks or () if t not in TASKS]
     if suite not in SIZES or unknown:
@@ -115,8 +140,11 @@ def run_suite(  # noqa: PLR0913 - every part of a run can be named
     )
     judge = bench.second_judge
     facts["second judge of fluency"] = judge if isinstance(judge, str) else judge.name
-    rivals = [Rival(s, SERVES[s.name]) for s in _systems(bench, Path(teacher), named, chosen)]
-    rivals += [Rival(Steered(pipe, {**bench.options, "num_inference_steps": n}), SWEPT, n) for n in steps]
+    keep = _keeper(bench, Path(out) if out else None, resume)
+    bench.own = keep(Steered(pipe, bench.options), "cdlm")
+    rivals = [Rival(keep(s, s.name), SERVES[s.name]) for s in _systems(bench, Path(teacher), named, chosen)]
+    swept = {n: Steered(pipe, {**bench.options, "num_inference_steps": n}) for n in steps}
+    rivals += [Rival(keep(system, f"cdlm-{n}"), SWEPT, n) for n, system in swept.items()]
     rows: list[Row] = []
     started = time()
     for name in chosen:
@@ -139,6 +167,27 @@ class Rival:
     steps: int | None = None
 
 
+def _keeper(bench: Bench, out: Path | None, resume: bool) -> Callable[[System, str], System]:
+    """Gives a system a memory below ``out``: that of an earlier run, or an empty one.
+
+    Raises:
+        ValueError: what is there was written by another model, with other options or by other code.
+    """
+    if out is None:
+        if resume:
+            raise ValueError("resume goes on with the texts of an earlier run; give the folder of its report as out")
+        return lambda system, name: system
+    folder = out / ANSWERS
+    made_of = {"model": bench.pipe.heads.fingerprint, "options": repr(bench.options), "commit": commit()}
+    if not resume:
+        shutil.rmtree(folder, ignore_errors=True)
+    elif not (folder / ABOUT).is_file() or json.loads((folder / ABOUT).read_text(encoding="utf-8")) != made_of:
+        raise ValueError(f"nothing in {folder} was written by this model and this code; measure anew, without resume")
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / ABOUT, made_of)
+    return lambda system, name: Remembered(system, folder / f"{name}.jsonl")
+
+
 def _systems(bench: Bench, teacher: Path, named: Sequence[str], tasks: Sequence[str]) -> list[System]:
     if named and bench.teacher.tokenizer.fingerprint != bench.pipe.tokenizer.fingerprint:
         raise ValueError(f"the baselines write with the teacher's vocabulary, and that of {teacher} is not the model's")
@@ -146,12 +195,14 @@ def _systems(bench: Bench, teacher: Path, named: Sequence[str], tasks: Sequence[
 
 
 def _beside(bench: Bench, task: str, rival: Rival) -> list[Row]:
-    """The rows of a rival on the model's own targets."""
-    bench.baseline = rival.system
+    """The rows of a rival on the model's own targets; on fewer where it is slow."""
+    sizes = bench.sizes
+    few = dict.fromkeys(("control", "infill"), sizes["slow"]) if rival.system.name in SLOW else {}
+    bench.baseline, bench.sizes = rival.system, {**sizes, **few}
     try:
         found = TASKS[task](bench)
     finally:
-        bench.baseline = None
+        bench.baseline, bench.sizes = None, sizes
     return [row.by(rival.system.name, rival.steps) for row in found]
 
 

@@ -92,7 +92,8 @@ def test_trained_once_loaded_and_written_with(stock):
 
 
 def test_rows_of_a_baseline_stand_beside_the_models(stock, tiny_run, tmp_path, monkeypatch):
-    monkeypatch.setitem(suite.SIZES, "quick", suite.SIZES["quick"] | {"control": 4})
+    monkeypatch.setitem(suite.SIZES, "quick", suite.SIZES["quick"] | {"control": 4, "slow": 3})
+    monkeypatch.setattr(suite, "SLOW", ("ar",))
     options = {"num_inference_steps": 4}
     asked = {"model": tiny_run.model, "corpus": stock.corpus, "options": options, "tasks": ["length"]}
     teacher, tokenizer = tmp_path / "teacher", TextTokenizer.from_pretrained(tiny_run.model)
@@ -101,7 +102,7 @@ def test_rows_of_a_baseline_stand_beside_the_models(stock, tiny_run, tmp_path, m
     found = {(row.task, row.metric): row for row in rows}
     assert found["length", "exact"].met is True
     beside = found["length, ar", "exact"]
-    assert (beside.figure.value, beside.figure.n, beside.bar, beside.met) == (1.0, 4, "", None)
+    assert (beside.figure.value, beside.figure.n, beside.bar, beside.met) == (1.0, 3, "", None)
     assert found["length, ar", "seconds a text"].figure.value > 0
     assert found["length, ar", "cost, denoiser evaluations a text"].figure.value < 4
     report = (tmp_path / "report.md").read_text(encoding="utf-8")
@@ -109,6 +110,14 @@ def test_rows_of_a_baseline_stand_beside_the_models(stock, tiny_run, tmp_path, m
     assert found["length, 2 steps", "cost, denoiser evaluations a text"].figure.value == 2
     assert 2 < found["length", "cost, denoiser evaluations a text"].figure.value <= 4
     assert all(f"]({name}.svg)" in report and (tmp_path / f"{name}.svg").is_file() for name in ("fluency", "steps"))
+    assert {file.stem for file in (tmp_path / "answers").glob("*.jsonl")} == {"ar", "cdlm", "cdlm-2"}
+    monkeypatch.setattr(suite.Steered, "write", None)
+    again = suite.run_suite(teacher=teacher, baselines=["ar"], steps=[2], out=tmp_path, resume=True, **asked)
+    assert again == rows, "to the second that a text took"
+    with pytest.raises(ValueError, match=r"nothing in .* was written by this model and this code"):
+        suite.run_suite(teacher=teacher, out=tmp_path, resume=True, **{**asked, "options": {}})
+    with pytest.raises(ValueError, match="give the folder of its report as out"):
+        suite.run_suite(teacher=teacher, resume=True, **asked)
     with pytest.raises(ValueError, match="no baseline 'pplm'"):
         suite.run_suite(teacher=teacher, baselines=["pplm"], **asked)
 
