@@ -1,99 +1,49 @@
 """What each choice is worth: variants of one small model on one budget (the same positions, the same seed).
 
-    CDLM_DATA=... python benchmarks/ablation.py            # goes on where it was stopped
+    CDLM_DATA=... python benchmarks/ablation.py            # goes on where it was stopped, says how long it will take
     CDLM_DATA=... python benchmarks/ablation.py --steps 8000 --variants base sqrt
 
-Each variant is configs/ablation/base.yaml with the overrides below. A variant's folder holds its weights and figures; the
-table in benchmarks/results/ is written anew after every variant.
+Each variant is configs/ablation/base.yaml with the overrides of ``ablation_variants.py``; the published one reads
+configs/diffusion_lm.yaml. A variant's folder holds its weights and figures: one that is trained is not trained again unless its
+overrides have changed, and a figure that is there is not measured again. Each is sampled with every setting of sampler,
+temperature and steering. The table in benchmarks/results/ is written anew after every variant.
 """
 
 import argparse
 import json
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from ablation_figures import LENGTHS, TEXTS, figures, make_yard
+from ablation_variants import BASE, SETTINGS, VARIANTS
 
 from cdlm.config import RunConfig, load_config
-from cdlm.data.records import halve, read_split
-from cdlm.data.words import split_words
 from cdlm.diffusion.configuration import DiffusionLMConfig
-from cdlm.diffusion.model import DiffusionLM
-from cdlm.evaluation.bench import natural
-from cdlm.evaluation.fluency import Teacher
-from cdlm.evaluation.metrics import distinct_n
 from cdlm.evaluation.provenance import commit, machine
-from cdlm.evaluation.targets import lines_of_lengths
 from cdlm.files import write_folder, write_json, write_text
-from cdlm.hub import file_fingerprint, fill_model_folder
-from cdlm.pipeline import Pipeline
-from cdlm.sampling.samplers import DDIM, Commit, Sampler
+from cdlm.hub import fill_model_folder
 from cdlm.training.plan import Plan, plan_run
 from cdlm.training.run import build_trainer
-from controllers import Length
 
 ROOT = Path(__file__).resolve().parent.parent
-BASE = ROOT / "configs" / "ablation" / "base.yaml"
 RESULTS = ROOT / "benchmarks" / "results"
-TEXTS, LENGTHS, JUDGED = 64, 8, 192
-SAMPLED: dict[str, tuple[Sampler, int]] = {"commit32": (Commit(), 32), "ddim64": (DDIM(), 64)}
-
-UNIFORM = [f"train.clocks.{kind}=0" for kind in ("scattered", "gap", "prefix", "rising", "independent")]
-REGRESSION = [
-    "model.head=regression",
-    "train.objective=diffusion_lm",
-    "model.schedule=sqrt",
-    "model.normalise_embeddings=false",
-    "model.output_prior=false",
-]
-VARIANTS: dict[str, tuple[str, list[str]]] = {
-    "base": ("all defaults", []),
-    "no output prior": ("logits without the likelihood of z", ["model.output_prior=false"]),
-    "sqrt": ("schedule", ["model.schedule=sqrt"]),
-    "uniform clocks": ("one clock for all words in every example", UNIFORM),
-    "no self-conditioning": ("", ["train.self_conditioning=0"]),
-    "padded": ("PAD to 64, END and PAD are written", ["model.length_mode=padded"]),
-    "diffusion_lm": ("regression head, MSE, sqrt, free embeddings", REGRESSION),
-    "cosine": ("schedule", ["model.schedule=cosine"]),
-    "width 16": ("embeddings", ["model.embedding_dim=16"]),
-    "width 64": ("embeddings", ["model.embedding_dim=64"]),
-    "linear": ("schedule", ["model.schedule=linear"]),
-    "Diffusion-LM": (
-        "diffusion_lm, padded, uniform clocks, no self-conditioning",
-        [*REGRESSION, *UNIFORM, "model.length_mode=padded", "train.self_conditioning=0", "train.window=0"],
-    ),
-}
-
+TRAINING, FIGURES = "training.json", "figures.json"
 
 HEAD = """# Ablation
 
 All variants of a table had one budget: as many steps of {positions_per_step} positions, seed {seed}, one core; backbone of
 {num_hidden_layers} layers of width {hidden_size}. Averaged weights, {texts} texts of {lengths} lengths of the tuning half (a
-padded model chooses its lengths itself). Perplexity is under the causal LM; behind the slash that of as many real lines of
-the same lengths, in brackets the ratio with its 95 % interval. Distinct-4: behind the slash that of as many training lines
-of the same lengths. Cross-entropy (CE): nats per open word after one evaluation, with half of the words given and with none;
-the regression head's distances were not trained to be probabilities. One seed, and early in training: a table shows what
-learns fastest, not where it ends.
+padded model chooses its lengths itself). Perplexity is under the causal LM, over that of as many real lines of the same
+lengths, with its 95 % interval; distinct-4 is over that of as many training lines of the same lengths. Where a word is
+steered for, each text has to hold one, pulled in by log-evidence ({wanted}). Cross-entropy (CE): nats per open word after
+one evaluation, with half of the words given and with none; the regression head's distances were not trained to be
+probabilities. One seed, and early in training: a table shows what learns fastest, not where it ends.
 """
-COLUMNS = (
-    "| variant | change | CE, half given | CE, none given | Commit 32: perplexity | distinct-4 | DDIM 64: perplexity "
-    "| distinct-4 | training, CPU s | s a text, DDIM 64 |\n|---|---|---|---|---|---|---|---|---|---|\n"
-)
-
-
-@dataclass(frozen=True)
-class Yard:
-    """What all variants are measured with: real lines of the tuning half, training lines, the causal LM."""
-
-    held_out: list[str]
-    training: list[str]
-    teacher: Teacher | None
-    judge: str
-    lengths: list[int]
 
 
 def main() -> None:
@@ -101,16 +51,18 @@ def main() -> None:
     args = _arguments()
     torch.set_num_threads(1)
     base = load_config(BASE, [f"train.steps={args.steps}"])
+    names = args.variants or list(VARIANTS)
+    print(expectation(args.out, args.steps, names), flush=True)
     yard = make_yard(Path(base.data.train).parent, args.teacher)
     plan: Plan | None = None
-    for name in args.variants or VARIANTS:
-        folder = args.out / str(args.steps) / name.replace(" ", "-")
-        if not (folder / "config.json").is_file():
+    for name in names:
+        folder = place(args.out, args.steps, name)
+        if not trained(folder, name):
             plan = plan or plan_run(base)
             _train(name, plan, args.steps, folder)
-        figures = _figures(folder, yard)
-        print(name, json.dumps(figures), flush=True)
-        write_table(args.out, base, args.results)
+            print(expectation(args.out, args.steps, names), flush=True)
+        print(name, json.dumps(figures(folder, yard)), flush=True)
+        write_table(args.out, base, args.results, yard.wanted)
 
 
 def _arguments() -> argparse.Namespace:
@@ -123,16 +75,34 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def make_yard(corpus: Path, teacher: Path) -> Yard:
-    """Eight lengths of the tuning half, spread evenly over its lines, eight texts each."""
-    held_out = [natural(line) for line in halve(read_split(corpus, "valid")).tune.lines]
-    training = [natural(line) for line in read_split(corpus, "train").lines]
-    sizes = sorted(len(split_words(line)) for line in held_out)
-    lengths = [sizes[int((k + 0.5) / LENGTHS * len(sizes))] for k in range(LENGTHS)]
-    weights = teacher / "model.safetensors"
-    if not weights.is_file():
-        return Yard(held_out, training, None, "", lengths)
-    return Yard(held_out, training, Teacher.from_pretrained(teacher), file_fingerprint(weights)[:12], lengths)
+def place(runs: Path, steps: int, name: str) -> Path:
+    """The folder of a variant."""
+    return runs / str(steps) / name.replace(" ", "-")
+
+
+def trained(folder: Path, name: str) -> bool:
+    """Whether the variant is there as it is defined now."""
+    return (folder / "config.json").is_file() and _same(_read(folder / TRAINING), name)
+
+
+def _same(training: dict[str, Any], name: str) -> bool:
+    return sorted(training.get("overrides", ["?"])) == sorted(VARIANTS[name][1])
+
+
+def _read(file: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    return found
+
+
+def expectation(runs: Path, steps: int, names: Sequence[str]) -> str:
+    """What is left to train, and about how long it takes by what the trained ones took, of whatever budget."""
+    missing = [name for name in names if not trained(place(runs, steps, name), name)]
+    said = f"{len(missing)} of {len(names)} variants to train"
+    known = [(_read(file), int(file.parent.parent.name)) for file in runs.glob(f"*/*/{TRAINING}")]
+    each = [training["train_cpu_seconds"] / of * steps for training, of in known]
+    if not missing or not each:
+        return said + " (how long one takes is known after the first)" * bool(missing)
+    return f"{said}, about {len(missing) * float(np.median(each)) / 60:.0f} minutes of one core"
 
 
 def _train(name: str, plan: Plan, steps: int, folder: Path) -> None:
@@ -143,12 +113,12 @@ def _train(name: str, plan: Plan, steps: int, folder: Path) -> None:
     trainer.train()
     spent = {"train_seconds": time.perf_counter() - began, "train_cpu_seconds": time.process_time() - cpu}
     model = trainer.network
-    facts = {**spent, "tokens": trainer.tokens_seen, "parameters": model.num_parameters()}
+    facts = {**spent, "tokens": trainer.tokens_seen, "parameters": model.num_parameters(), "commit": commit()}
 
     def fill(inside: Path) -> None:
         with trainer.ema.applied(model):
             fill_model_folder(model, plan.tokenizer, inside, dtype="float32")
-        write_json(inside / "training.json", {"variant": name, "overrides": VARIANTS[name][1], **facts})
+        write_json(inside / TRAINING, {"variant": name, "overrides": VARIANTS[name][1], **facts})
 
     write_folder(folder, fill)
 
@@ -160,149 +130,64 @@ def variant_plan(plan: Plan, config: RunConfig) -> Plan:
     return replace(plan, config=config, model_config=model)
 
 
-def _figures(folder: Path, yard: Yard) -> dict[str, Any]:
-    """Measured figures of a variant; what a missing teacher left open is filled in later."""
-    known: dict[str, Any] = (
-        json.loads((folder / "figures.json").read_text()) if (folder / "figures.json").is_file() else {}
-    )
-    pipe = Pipeline.from_pretrained(folder)
-    if "cross_entropy_full_noise" not in known:
-        ids = [t for t in pipe.tokenizer.encode_batch(yard.held_out[:: max(1, len(yard.held_out) // JUDGED)]) if t]
-        known["cross_entropy_half_clean"] = cross_entropy(pipe.model, ids, 0.5)
-        known["cross_entropy_full_noise"] = cross_entropy(pipe.model, ids, 0.0)
-    for label, (sampler, steps) in SAMPLED.items():
-        if label not in known:
-            known[label] = _write_texts(pipe, sampler, steps, yard)
-        if yard.teacher and known[label].get("judge") != yard.judge:
-            known[label] |= {"judge": yard.judge, **_judge(known[label]["texts"], yard)}
-        write_json(folder / "figures.json", known)
-    return {k: {a: b for a, b in v.items() if a != "texts"} if isinstance(v, dict) else v for k, v in known.items()}
-
-
-@torch.no_grad()
-def cross_entropy(model: DiffusionLM, texts: Sequence[Sequence[int]], clean: float) -> float:
-    """Nats per open word where a share ``clean`` of words is given and the rest is pure noise, after one evaluation.
-
-    The same words are open for every model. A padded model sees END and PAD where words are given, else they are noise too.
-    """
-    total, count = 0.0, 0
-    for number, ids in enumerate(texts):
-        rng = np.random.default_rng(number)
-        open_ = np.pad(rng.permuted(np.linspace(0, 1, len(ids), endpoint=False)) >= clean, 1)
-        tokens = np.array([2, *ids, 3])
-        if model.config.length_mode == "padded":
-            tokens, open_ = (np.pad(a, (0, model.config.max_length - len(a))) for a in (tokens, open_))
-        logp = _one_evaluation(model, tokens, open_, unknown_end=not clean, rng=rng)
-        total -= float(logp[open_, tokens[open_]].sum())
-        count += int(open_.sum())
-    return total / count
-
-
-def _one_evaluation(
-    model: DiffusionLM, tokens: np.ndarray, open_: np.ndarray, *, unknown_end: bool, rng: np.random.Generator
-) -> np.ndarray:
-    """log P(token) at every position; no previous estimate."""
-    padded = model.config.length_mode == "padded"
-    noised = np.arange(len(tokens)) > 0 if padded and unknown_end else open_
-    ids, t = torch.from_numpy(tokens)[None], torch.from_numpy(noised.astype(np.float32))[None]
-    eps = torch.from_numpy(rng.standard_normal((1, len(tokens), model.config.embedding_dim), dtype=np.float32))
-    right = torch.zeros_like(ids) if padded else None
-    logits = model(model.diffuse(model.embed(ids), t, eps), t, None, right=right).logits
-    return logits[0].log_softmax(-1).numpy()  # type: ignore[no-any-return]
-
-
-def _write_texts(pipe: Pipeline, sampler: Sampler, steps: int, yard: Yard) -> dict[str, Any]:
-    """64 texts: of the yard's lengths, or of the model's own where it writes END itself."""
-    began = time.process_time()
-    options: dict[str, Any] = {"sampler": sampler, "num_inference_steps": steps}
-    if pipe.model.config.length_mode == "padded":
-        texts = pipe.generate(TEXTS, seed=0, **options).texts
-    else:
-        share = TEXTS // LENGTHS
-        texts = [
-            text
-            for number, n in enumerate(yard.lengths)
-            for text in pipe.generate(share, controllers=[Length(n)], seed=number, **options).texts
-        ]
-    return {"cpu_seconds_per_text": (time.process_time() - began) / TEXTS, "texts": texts}
-
-
-def _judge(texts: list[str], yard: Yard) -> dict[str, Any]:
-    """Perplexity and distinct-4, each with that of as many real lines of the same lengths."""
-    assert yard.teacher is not None
-    sizes = [len(split_words(t)) for t in texts]
-    real, training = lines_of_lengths(yard.held_out, sizes, 0), lines_of_lengths(yard.training, sizes, 0)
-    ratio = yard.teacher.perplexity_ratio(texts, real)
-    return {
-        "perplexity": yard.teacher.perplexity(texts).value,
-        "real": yard.teacher.perplexity(real).value,
-        "ratio": [ratio.value, ratio.low, ratio.high],
-        "distinct4": _distinct(texts),
-        "distinct4_training": _distinct(training),
-        "mean_words": float(np.mean(sizes)),
-    }
-
-
-def _distinct(texts: Sequence[str]) -> float:
-    return distinct_n([split_words(t) for t in texts], 4)
-
-
-def write_table(runs: Path, base: RunConfig, results: Path) -> None:
-    """ablation.json and ablation.md of everything measured, a table for each budget."""
+def write_table(runs: Path, base: RunConfig, results: Path, wanted: Sequence[str] = ()) -> None:
+    """ablation.json and ablation.md of everything measured, tables for each budget."""
     budgets = {int(p.name): _rows(p) for p in runs.iterdir() if p.name.isdecimal()}
     facts: dict[str, Any] = {"positions_per_step": base.train.tokens_per_batch, "seed": base.train.seed, "texts": TEXTS}
-    facts |= {"lengths": LENGTHS, "backbone": base.model.backbone, "commit": commit(), "machine": machine()}
+    facts |= {"lengths": LENGTHS, "wanted": ", ".join(wanted), "backbone": base.model.backbone}
+    facts |= {"commit": commit(), "machine": machine()}
     tables = [{"steps": steps, "rows": rows} for steps, rows in sorted(budgets.items()) if rows]
     results.mkdir(parents=True, exist_ok=True)
     write_json(results / "ablation.json", {"facts": facts, "budgets": tables})
-    write_text(results / "ablation.md", _markdown(tables, facts))
+    write_text(results / "ablation.md", markdown(tables, facts))
 
 
 def _rows(folder: Path) -> list[dict[str, Any]]:
-    """What was measured at one budget, without the texts."""
+    """What was measured at one budget, without the texts; a row whose overrides have changed since is left for later."""
     rows: list[dict[str, Any]] = []
     for name, (what, overrides) in VARIANTS.items():
-        figures, training = (folder / name.replace(" ", "-") / f"{kind}.json" for kind in ("figures", "training"))
-        if figures.is_file():
-            row: dict[str, Any] = {"variant": name, "what": what, "overrides": overrides}
-            rows.append({**row, **json.loads(training.read_text()), **json.loads(figures.read_text())})
+        inside = folder / name.replace(" ", "-")
+        measured, training = _read(inside / FIGURES), _read(inside / TRAINING)
+        if measured and _same(training, name):
+            rows.append({**training, **measured, "variant": name, "what": what, "overrides": overrides})
     for row in rows:
-        for label in SAMPLED:
+        for label in SETTINGS:
             row.get(label, {}).pop("texts", None)
     return rows
 
 
-def _markdown(tables: Sequence[dict[str, Any]], facts: dict[str, Any]) -> str:
+def markdown(tables: Sequence[dict[str, Any]], facts: dict[str, Any]) -> str:
+    """For each budget what a variant learned, and a table of fluency and one of diversity with the settings as columns."""
     text = HEAD.format(**facts, **facts["backbone"])
     for table in tables:
-        text += f"\n## {table['steps']} steps\n\n{COLUMNS}" + "".join(_line(row) for row in table["rows"])
+        text += f"\n## {table['steps']} steps\n\n"
+        text += _grid(["variant", "change", "CE, half given", "CE, none given", "training, CPU s"], table, _learned)
+        for named, cell in (("Perplexity / real lines", _ratio), ("Distinct-4 / training lines", _distinct)):
+            text += f"\n{named}, {table['steps']} steps:\n\n"
+            columns = ["variant", *(s.title for s in SETTINGS.values())]
+            text += _grid(columns, table, lambda row, cell=cell: [cell(row.get(label, {})) for label in SETTINGS])
     return text + f"\nCommit {facts['commit']}, {facts['machine']}, one thread.\n"
 
 
-def _line(row: dict[str, Any]) -> str:
-    cells = [
-        row["variant"],
-        row["what"],
-        f"{row['cross_entropy_half_clean']:.3f}",
-        f"{row['cross_entropy_full_noise']:.3f}",
-    ]
-    for label in SAMPLED:
-        cells += _sampled(row.get(label, {}))
-    cells += [
-        f"{row['train_cpu_seconds']:.0f}",
-        f"{row.get('ddim64', {}).get('cpu_seconds_per_text', float('nan')):.3f}",
-    ]
-    return "| " + " | ".join(cells) + " |\n"
+def _grid(columns: Sequence[str], table: dict[str, Any], cells: Callable[[dict[str, Any]], list[str]]) -> str:
+    lines = [columns, ["---"] * len(columns), *([row["variant"], *cells(row)] for row in table["rows"])]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def _sampled(figures: dict[str, Any]) -> list[str]:
-    if "perplexity" not in figures:
-        return ["", ""]
-    value, low, high = figures["ratio"]
-    return [
-        f"{figures['perplexity']:.1f} / {figures['real']:.1f} ({value:.2f}, {low:.2f}–{high:.2f})",
-        f"{figures['distinct4']:.2f} / {figures['distinct4_training']:.2f}",
-    ]
+def _learned(row: dict[str, Any]) -> list[str]:
+    entropies = (f"{row[f'cross_entropy_{kind}']:.3f}" for kind in ("half_clean", "full_noise"))
+    return [row["what"], *entropies, f"{row['train_cpu_seconds']:.0f}"]
+
+
+def _ratio(measured: dict[str, Any]) -> str:
+    if "ratio" not in measured:
+        return "refused" if "refused" in measured else ""
+    value, low, high = measured["ratio"]
+    return f"{value:.3g} ({low:.3g} – {high:.3g})"
+
+
+def _distinct(measured: dict[str, Any]) -> str:
+    return f"{measured['distinct4'] / measured['distinct4_training']:.2f}" if "distinct4" in measured else ""
 
 
 if __name__ == "__main__":

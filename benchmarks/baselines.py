@@ -14,8 +14,9 @@ from pathlib import Path
 
 import torch
 
+from cdlm.evaluation.baselines.names import SERVES
 from cdlm.evaluation.baselines.prompts import TRAINED
-from cdlm.evaluation.baselines.stock import FOLDER, SERVES, Stock
+from cdlm.evaluation.baselines.stock import FOLDER, Stock
 
 ROOT = Path(__file__).resolve().parent.parent
 

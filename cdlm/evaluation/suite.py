@@ -9,7 +9,8 @@ from time import time
 from typing import Any
 
 from cdlm.evaluation.baselines.decoding import denoiser_size
-from cdlm.evaluation.baselines.stock import SERVES, Stock, check_names
+from cdlm.evaluation.baselines.names import SERVES, check_names
+from cdlm.evaluation.baselines.stock import Stock
 from cdlm.evaluation.bench import Bench, Progress, Row
 from cdlm.evaluation.control_tasks import attribute, composition, length, part_of_speech, spans, tree
 from cdlm.evaluation.exactness import diversity_of_requests, editing, exactness, scoring, selection
@@ -118,7 +119,7 @@ def run_suite(  # noqa: PLR0913 - every part of a run can be named
         corpus: folder with train/valid texts and records. teacher: folder of the causal LM. half: ``tune`` while choosing.
         options: sampling options under test, as in ``Pipeline.generate``. out: folder of the report.
         tasks: those to run; if none are named, all but those for which the model brings no head.
-        baselines: what answers the same targets beside the model, see ``baselines.stock.SERVES``.
+        baselines: what answers the same targets beside the model, see ``baselines.names.SERVES``.
         steps: numbers of steps that the model is measured with beside its own, in the tasks that baselines answer too.
         resume: go on with the texts of control tasks and infilling that an earlier run left in ``out``.
 

@@ -23,6 +23,7 @@ from cdlm.evaluation.baselines.decoding import Decoder
 from cdlm.evaluation.baselines.diffusion_lm import PublishedDiffusionLM
 from cdlm.evaluation.baselines.finetuned import FineTuned, Tuned
 from cdlm.evaluation.baselines.fudge import Fudged
+from cdlm.evaluation.baselines.names import CONTROL, SERVES, check_names
 from cdlm.evaluation.baselines.prompts import KINDS, TRAINED, Prompts, training_targets
 from cdlm.evaluation.fluency import Teacher
 from cdlm.evaluation.systems import System
@@ -39,15 +40,6 @@ from cdlm.training.run import train
 from cdlm.training.teacher import TeacherRecipe
 
 FOLDER = Path("runs/baselines")
-CONTROL = ("length", "attribute", "pos", "spans", "tree", "composition")
-SERVES: dict[str, tuple[str, ...]] = {
-    "diffusion-lm": (*CONTROL, "infilling"),
-    "ar": CONTROL,
-    "fudge": CONTROL,
-    "ft": (*CONTROL, "infilling"),
-    "ft-search": CONTROL,
-}
-"""Baselines, and the tasks of the suite that they answer."""
 BEAMS = 8
 CLASSIFIER, PUBLISHED, PROMPTS, TRAINED_IN = "fudge", "diffusion-lm", "prompts.json", "baseline.json"
 ALSO = {"tree": ("pos",)}
@@ -234,19 +226,6 @@ class Stock:
             checkpoints=checkpoints,
         )
         write_json(place / PROMPTS, list(prompts.symbols))
-
-
-def check_names(names: Iterable[str]) -> list[str]:
-    """Names of baselines in their order; ``all`` is every one.
-
-    Raises:
-        ValueError: an unknown one.
-    """
-    given = list(names)
-    unknown = [name for name in given if name not in (*SERVES, "all")]
-    if unknown:
-        raise ValueError(f"no baseline {unknown[0]!r}; baselines: all, {', '.join(SERVES)}")
-    return [name for name in SERVES if name in given or "all" in given]
 
 
 def _code(part: Part) -> list[str]:

@@ -9,7 +9,8 @@ from cdlm.data.tokenizer import TextTokenizer
 from cdlm.data.words import split_words
 from cdlm.evaluation import suite
 from cdlm.evaluation.baselines import stock as stock_module
-from cdlm.evaluation.baselines.stock import SERVES, BaselinesMissing, Part, Stock, check_names
+from cdlm.evaluation.baselines.names import SERVES, check_names
+from cdlm.evaluation.baselines.stock import BaselinesMissing, Part, Stock
 from cdlm.evaluation.control_targets import AttributeTarget, LengthTarget
 from cdlm.evaluation.systems import Request
 from cdlm.evaluation.targets import GapTarget
