@@ -16,7 +16,7 @@ from transformers import AutoConfig, AutoModel, PreTrainedConfig
 
 from cdlm.config import ConfigError, ModelConfig, RunConfig
 from cdlm.data.tokenizer import CONTINUES, TOKENIZER_FILE, TextTokenizer
-from cdlm.diffusion.denoiser import load_backbone_weights
+from cdlm.diffusion.denoiser import Denoiser, load_backbone_weights
 from cdlm.diffusion.model import DiffusionLM
 from cdlm.hub import WEIGHTS, bundled_models
 from cdlm.quiet import quiet_transformers
@@ -145,6 +145,8 @@ class WordVectors:
             encoder = AutoModel.from_pretrained(folder, use_safetensors=True, dtype=torch.float32)
         table = encoder.get_input_embeddings().weight
         theirs = Tokenizer.from_file(str(file))
+        theirs.no_padding()  # sentence encoders bring one that pads every text to 128 pieces, and the mean is that of [PAD]
+        theirs.no_truncation()
         pieces = [_pieces(entry, theirs) for entry in tokenizer.tokens(range(len(tokenizer)))]
         for place, names in enumerate(_SPECIALS):
             pieces[place] = [i for name in names if (i := theirs.token_to_id(name)) is not None][:1]
@@ -167,9 +169,12 @@ def _pieces(entry: str, theirs: Tokenizer) -> list[int]:
 def start_words(model: DiffusionLM, tokenizer: TextTokenizer, folder: str) -> int:
     """Start the embedding table from an encoder's word vectors; how many words were taken.
 
-    Their principal components become the rows (the largest ``embedding_dim`` of them keep the distances best), and the
-    layer that reads latents is fitted, by least squares, to give the encoder each word's own vector back. Nothing is taken
-    where the encoder has no tokenizer, or the table is free (``normalise_embeddings: false``), whose scale is learnt.
+    Their principal components become the rows, whitened: the largest few hold most of the variance and would be most of every
+    row, which noise then hides all at once. The layer that reads latents is fitted by least squares to give the encoder each
+    word's own vector back, at the length that these have about their mean. What else the denoiser adds to it (clock, distances,
+    segment, previous estimate) would at first be several times as large, and starts at nought; the previous estimate is read as
+    a word is. Nothing is taken where the encoder has no tokenizer, or the table is free (``normalise_embeddings: false``),
+    whose scale is learnt.
     """
     found = WordVectors.of(folder, tokenizer) if model.embedding.normalise else None
     read = model.denoiser.latent
@@ -178,14 +183,37 @@ def start_words(model: DiffusionLM, tokenizer: TextTokenizer, folder: str) -> in
         logger.warning("the words of %s cannot be taken over; the embedding table starts from scratch", folder)
         return 0
     vectors = found.vectors[found.known]
-    centred = vectors - vectors.mean(0)
-    components = torch.linalg.svd(centred, full_matrices=False).Vh[:dim]
-    rows = centred @ components.T
-    if len(components) < dim:
-        rows = torch.nn.functional.pad(rows, (0, dim - len(components)))
-    model.embedding.weight[found.known] = rows * (dim**0.5 / rows.norm(dim=1).mean()).to(rows.dtype)
-    used = model.embedding.table()[found.known]
-    fit = torch.linalg.lstsq(torch.cat([used, torch.ones(len(used), 1)], 1), vectors).solution
-    read.weight.copy_(fit[:-1].T)
-    read.bias.copy_(fit[-1])
+    model.embedding.weight[found.known] = whitened(vectors, dim)
+    rows = model.embedding.table()[found.known]
+    weight, bias = reading(rows, vectors)
+    read.weight.copy_(weight)
+    read.bias.copy_(bias)
+    _still(model.denoiser)
     return len(vectors)
+
+
+def whitened(vectors: Float[Tensor, "words hidden"], dim: int) -> Float[Tensor, "words dim"]:
+    """The largest principal components, each of variance one; noughts where the vectors have fewer than ``dim``."""
+    left, sizes, _ = torch.linalg.svd(vectors - vectors.mean(0), full_matrices=False)
+    there = int((sizes[:dim] > 1e-4 * sizes[0]).sum())
+    rows = left[:, :there] * len(vectors) ** 0.5
+    return torch.nn.functional.pad(rows, (0, dim - there))
+
+
+def reading(
+    rows: Float[Tensor, "words dim"], vectors: Float[Tensor, "words hidden"]
+) -> tuple[Float[Tensor, "hidden dim"], Float[Tensor, " hidden"]]:
+    """Weight and bias of the layer that reads ``rows`` as ``vectors``: least squares, scaled to their length about the mean."""
+    centre, mean = rows.mean(0), vectors.mean(0)
+    fit = torch.linalg.lstsq(rows - centre, vectors - mean, driver="gelsd").solution.T
+    weight = fit * ((vectors - mean).norm() / ((rows - centre) @ fit.T).norm().clamp(min=1e-9))
+    return weight, mean - weight @ centre
+
+
+def _still(denoiser: Denoiser) -> None:
+    """Features that the encoder never saw start at nought; the previous estimate is read as a word about the mean."""
+    clock = denoiser.clock
+    for tensor in (clock.project.weight, clock.project.bias, clock.clean, denoiser.left.weight, denoiser.right.weight):
+        tensor.zero_()
+    denoiser.segment.weight.zero_()
+    denoiser.previous.weight.copy_(denoiser.latent.weight)
