@@ -45,16 +45,17 @@ class Row:
     @property
     def plain_task(self) -> str:
         """The task without the system that :meth:`by` added to it."""
-        return self.task.removesuffix(f", {self._label}") if self._label else self.task
+        return self.task.removesuffix(f", {self.label}") if self.label else self.task
 
     @property
-    def _label(self) -> str:
+    def label(self) -> str:
+        """What wrote the text, as a table names it; empty: the model at its own settings."""
         return f"{self.steps} steps" if self.steps else ("" if self.system == "cdlm" else self.system)
 
     def by(self, system: str, steps: int | None = None) -> "Row":
         """The same figure of another system, or at so many steps; bars are for the model at its own settings."""
         row = replace(self, system=system, steps=steps, bar="", met=None)
-        return replace(row, task=f"{row.task}, {row._label}" if row._label else row.task)
+        return replace(row, task=f"{row.task}, {row.label}" if row.label else row.task)
 
     def plain(self) -> dict[str, Any]:
         """As JSON."""

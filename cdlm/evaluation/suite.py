@@ -12,6 +12,7 @@ from cdlm.evaluation.baselines.decoding import denoiser_size
 from cdlm.evaluation.baselines.names import SERVES, check_names
 from cdlm.evaluation.baselines.stock import Stock
 from cdlm.evaluation.bench import Bench, Progress, Row
+from cdlm.evaluation.beside import beside
 from cdlm.evaluation.control_tasks import attribute, composition, length, part_of_speech, spans, tree
 from cdlm.evaluation.exactness import diversity_of_requests, editing, exactness, scoring, selection
 from cdlm.evaluation.fluency import Teacher
@@ -208,18 +209,29 @@ def _beside(bench: Bench, task: str, rival: Rival) -> list[Row]:
 
 
 def write_report(out: Path, rows: Sequence[Row], facts: dict[str, Any], pictures: str = "") -> None:
-    """report.json and report.md, replaced in one step each; ``pictures``: the Markdown that stands below the table."""
+    """report.json, report.md and, where systems were compared, beside.md, replaced in one step each.
+
+    ``pictures``: the Markdown that stands below the table.
+    """
     out.mkdir(parents=True, exist_ok=True)
     facts = {**facts, "commit": commit(), "machine": machine()}
     write_json(out / "report.json", {"facts": facts, "rows": [row.plain() for row in rows]})
-    write_text(out / "report.md", markdown(rows, facts) + (f"\n{pictures}" if pictures else ""))
+    compared = beside(rows)
+    if compared:
+        write_text(out / "beside.md", f"{compared}\n{_said(facts)}")
+    parts = [*([compared] if compared else []), markdown(rows, facts), *([pictures] if pictures else [])]
+    write_text(out / "report.md", "\n".join(parts))
 
 
 def markdown(rows: Sequence[Row], facts: dict[str, Any]) -> str:
     """The report as a table."""
     names = ["task", "figure", "value", "95 % interval", "real text", "bar", "met", "n", "cost"]
     head = "| " + " | ".join(names) + " |\n|" + "---|" * len(names) + "\n"
-    return head + "".join(_line(row) for row in rows) + "\n" + ", ".join(f"{k}: {v}" for k, v in facts.items()) + "\n"
+    return head + "".join(_line(row) for row in rows) + "\n" + _said(facts)
+
+
+def _said(facts: dict[str, Any]) -> str:
+    return ", ".join(f"{k}: {v}" for k, v in facts.items()) + "\n"
 
 
 def _line(row: Row) -> str:
