@@ -5,6 +5,9 @@ from typing import Any, Literal
 from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
 
+END_TAIL = 6
+"""PAD behind an END that is to be predicted, at most: so many positions lie open behind the place where a text may end."""
+
 
 @strict
 class DiffusionLMConfig(PreTrainedConfig):
@@ -27,7 +30,7 @@ class DiffusionLMConfig(PreTrainedConfig):
         dropout, attention_dropout: applied wherever the backbone has such a probability.
         backbone: configuration of any transformers encoder that takes ``inputs_embeds``, with its ``model_type``.
         free_temperature: of texts that nothing pulls, unless asked for another; above 1 where a well-trained model can afford it.
-        length_counts: how often a training text had n words, index n; the prior over lengths.
+        length_counts: how often a training text had n words, index n, longer ones than max_length too; the prior over lengths.
         piece_counts: how often a training word had n tokens, index n; empty for a word tokenizer.
     """
 

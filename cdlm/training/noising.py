@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from cdlm.diffusion.configuration import END_TAIL
 from cdlm.diffusion.objective import NoisedBatch
 
 PAD, START, END = 0, 2, 3
@@ -176,7 +177,7 @@ class Noising:
         if not ended or rng.random() < 0.5:
             right = size - places if ended else np.zeros(size, dtype=np.int64)
             return tokens, left, right, clean | (tokens == END)
-        tail = min(int(rng.integers(0, 7)), self.max_length - size)
+        tail = min(int(rng.integers(0, END_TAIL + 1)), self.max_length - size)
         tokens = np.concatenate([tokens, np.full(tail, PAD)])
         left = np.arange(len(tokens)) + 1 if start == 0 else np.zeros(len(tokens), dtype=np.int64)
         return tokens, left, np.zeros(len(tokens), dtype=np.int64), tokens == START
