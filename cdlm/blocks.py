@@ -16,15 +16,16 @@ from cdlm.diffusion.model import DiffusionLM
 from cdlm.output import TextFrame, Written
 from cdlm.sampling.ending import Ending
 from cdlm.sampling.loop import Frame
-from cdlm.sampling.randomness import TextNoise
+from cdlm.sampling.randomness import Stream, TextNoise
 from cdlm.settings import Settings, check_counts
 from cdlm.sources import Sources
 from cdlm.watching import last_frame
 from cdlm.windows import Draft, Outline, Window, Windows, again
-from cdlm.writing import PARTICLE, RESPELLINGS, Writer
+from cdlm.writing import PARTICLE, Writer
 
 LONGEST_BLOCK = END_TAIL + 1
 """In training an END that is to be predicted stands in one of the last so many positions of its window."""
+_TRIES = 24
 
 
 def block_size(model: DiffusionLM, max_new_tokens: int | None, wanted: int | None = None) -> int | None:
@@ -151,7 +152,9 @@ class BlockWriter:
         if any(sum(window.odds) > 0 for window in seen):
             odds = canvas.left.new_tensor([(*[0.0] * w.first, *w.odds) for w in seen], dtype=torch.float32)
             beyond = odds.new_tensor([w.beyond for w in seen])
-            settings = replace(settings, steering=Ending(settings.steering, odds, beyond, settings.temperature))
+            uniform = noise.uniform(0, Stream.END)
+            steering = Ending(settings.steering, odds, beyond, uniform, settings.temperature)
+            settings = replace(settings, steering=steering)
         return self.writer.denoise(canvas, noise, wishes, settings)
 
     def canvas(self, windows: Sequence[Window], controllers: Sequence[Controller]) -> Canvas:
@@ -177,11 +180,7 @@ class BlockWriter:
             cost=draft.cost + float(last.cost[paid].sum()),
         )
         words = self.windows.count(ids)
-        if (
-            -1 not in window.starts
-            and words != draft.words + sum(window.starts[: len(kept)])
-            and draft.tries < RESPELLINGS
-        ):
+        if -1 not in window.starts and words != draft.words + sum(window.starts[: len(kept)]) and draft.tries < _TRIES:
             return spent
         surprise = last.surprise[paid.start, window.first : window.first + len(kept)].sum()
         full = words >= outline.layout.high or len(ids) >= self.writer.longest

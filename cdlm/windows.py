@@ -233,7 +233,8 @@ class Windows:
 
     @cached_property
     def _ends(self) -> EndOdds:
-        return EndOdds(self.counts, self._a_word, self._positions)
+        config = self.writer.model.config
+        return EndOdds(self.counts, self._a_word, config.max_length, config.window_edges)
 
 
 def again(key: int, draft: Draft) -> int:

@@ -29,12 +29,15 @@ class Ending(Steering):
 
     Attributes:
         inner: the steering that serves the wishes. odds: of every position, 0 where the text cannot end. beyond: of going on.
+        uniform: one number per text, which draws e before any word where the text must end in this block, so that the words
+            lead up to it.
         temperature: that the estimate was made with; it is for words and not for where a text ends.
     """
 
     inner: Steering
     odds: Float[Tensor, "batch length"]
     beyond: Float[Tensor, " batch"]
+    uniform: Float[Tensor, " batch"]
     temperature: float = 1.0
 
     @property
@@ -84,7 +87,7 @@ class Ending(Steering):
     def logits(self, estimate: Estimate, vocabulary: Vocabulary) -> Logits:
         """The belief with END and PAD as the weighed places have it."""
         end, pad = vocabulary.end_id, vocabulary.pad_id
-        places, _ = self.places(estimate, vocabulary)
+        places = self._settled(self.places(estimate, vocabulary)[0])
         upto = places.cumsum(1)
         before = upto - places
         ahead = (1 - upto).clamp(min=0.0)
@@ -94,6 +97,14 @@ class Ending(Steering):
         rest = torch.stack([places.log(), before.log()], -1)
         mixed = words.index_copy(-1, torch.tensor([end, pad], device=words.device), rest)
         return torch.where(estimate.canvas.decided[..., None], estimate.logits, mixed.to(estimate.logits.dtype))
+
+    def _settled(self, places: Float[Tensor, "batch length"]) -> Float[Tensor, "batch length"]:
+        """The drawn place alone, of texts that must end."""
+        upto = places.double().cumsum(1)
+        drawn = torch.searchsorted(upto, self.uniform.double()[:, None] * upto[:, -1:], right=True)
+        one = torch.zeros_like(places).scatter(1, drawn.clamp(max=places.shape[1] - 1), 1.0)
+        must = (self.beyond == 0) & (places.sum(1) > 0)
+        return torch.where(must[:, None], one, places)
 
     @torch.no_grad()
     def places(

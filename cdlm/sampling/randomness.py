@@ -22,6 +22,7 @@ class Stream(IntEnum):
     WISH = 6
     RESTART = 7
     PARTICLE = 8
+    END = 9
 
 
 def generator(seed: int, index: int, step: int, stream: Stream, block: int = 0) -> np.random.Generator:

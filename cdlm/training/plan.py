@@ -136,7 +136,8 @@ def _model_config(config: RunConfig, tokenizer: TextTokenizer, texts: Sequence[S
     settings = config.model.model_dump(exclude={"init_from", "backbone_init_from"})
     words = np.bincount([min(tokenizer.count_words(t), LONGEST_COUNTED) for t in texts])
     pieces = _piece_counts(tokenizer, texts) if tokenizer.kind == "bpe" else []
-    return DiffusionLMConfig(vocab_size=len(tokenizer), length_counts=words.tolist(), piece_counts=pieces, **settings)
+    settings |= {"length_counts": words.tolist(), "piece_counts": pieces, "window_edges": config.train.edges}
+    return DiffusionLMConfig(vocab_size=len(tokenizer), **settings)
 
 
 def _piece_counts(tokenizer: TextTokenizer, texts: Sequence[Sequence[int]]) -> list[int]:
