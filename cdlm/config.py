@@ -132,6 +132,10 @@ class TrainConfig(Section):
         0.3, ge=0, le=1, description="share of examples whose previous estimate is told something, as by a wish"
     )
     window: float = Field(0.1, ge=0, le=1, description="share of examples that are windows of their text")
+    edges: bool = Field(
+        False,
+        description="windows of texts above max_length show an end to predict as often as a word, for max_new_tokens",
+    )
     source_dropout: float = Field(
         0.1, ge=0, lt=1, description="share of examples shown without their source; above 0 allows guidance_scale"
     )

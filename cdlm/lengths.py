@@ -22,7 +22,7 @@ class LengthModel:
     """Weights over lengths in words.
 
     Attributes:
-        counts: how many training texts had n words, index n.
+        counts: how many training texts had n words, index n; those with more words than the model holds count as full ones.
         head: P(gap length | context); None falls back on the histogram.
     """
 
@@ -57,10 +57,16 @@ class LengthModel:
         if source and model.length_head is not None:
             return LengthModel(words_given(model, source)).gap_weights(layout, model)
         if not layout.template:
-            return [self.counts for _ in layout.gaps]
+            return [self._within(model) for _ in layout.gaps]
         if self.head is None:
-            return [self.prior(layout.context_words, len(layout.gaps)) for _ in layout.gaps]
+            known = LengthModel(self._within(model))
+            return [known.prior(layout.context_words, len(layout.gaps)) for _ in layout.gaps]
         return self._from_head(layout, model)
+
+    def _within(self, model: DiffusionLM) -> np.ndarray:
+        """The counts of a model that holds fewer words than its longest texts have."""
+        room = model.config.max_length - 2
+        return self.counts if len(self.counts) <= room + 1 else np.append(self.counts[:room], self.counts[room:].sum())
 
     def prior(self, context_words: int, gaps: int) -> np.ndarray:
         """What the histogram alone says of a gap: text length minus context, shared by all gaps, which need not be equal."""

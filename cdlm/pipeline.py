@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from cdlm.blocks import BlockWriter, block_size, limited
 from cdlm.choosing import OnUnsatisfied, attempt_key, check_modes, rank, satisfy
 from cdlm.control.controller import Controller, Verdict, WishError, conflicts, contradictions
 from cdlm.control.layout import Layout
@@ -22,7 +23,7 @@ from cdlm.sampling.samplers import Sampler
 from cdlm.sampling.select import Select
 from cdlm.sampling.steering import Steering
 from cdlm.scoring import Score, score_texts
-from cdlm.settings import INFILL_STEPS, Settings, check_counts, infill_sampler, known_options, resolve
+from cdlm.settings import INFILL_STEPS, Settings, block_settings, check_counts, infill_sampler, known_options, resolve
 from cdlm.shelf import HEADS_FOLDER, HeadShelf
 from cdlm.sources import read_sources
 from cdlm.templates import template_wish
@@ -81,6 +82,8 @@ class Pipeline:
         *,
         source: str | Sequence[str] | None = None,
         controllers: Sequence[Controller] = (),
+        max_new_tokens: int | None = None,
+        block_length: int | None = None,
         guidance_scale: float = 1.0,
         num_inference_steps: int | None = None,
         seed: int = 0,
@@ -98,8 +101,12 @@ class Pipeline:
 
         Args:
             source: what the texts are written from, for a model trained with sources; of a list, ``count`` texts each, in order.
+            max_new_tokens: most tokens of a text. More than the model has room for are written block by block, see
+                :class:`cdlm.blocks.BlockWriter`: the text ends where the model says so, as likely as the corpus's lengths and
+                the wishes about length make it. Length and Keywords work there; other wishes speak of a text as a whole.
+            block_length: open positions of a block of such a text.
             guidance_scale: how closely a source is followed: 1 as the model learnt it, above 1 more, 0 not at all.
-            num_inference_steps: network evaluations per text.
+            num_inference_steps: network evaluations per text; of a long text per ``block_length`` positions.
             seed: the same seed gives the same texts, whatever the batch.
             num_candidates, select: write several per text, keep the best by judges and plausibility, or the consensus (``mbr``).
             on_unsatisfied: return as is, write again (up to 8 times), or raise ``Unsatisfied``.
@@ -112,8 +119,10 @@ class Pipeline:
         check_counts(count=count, num_candidates=num_candidates, batch_size=batch_size)
         check_modes(select, on_unsatisfied, seed)
         controllers = self._bound(controllers)
+        block = block_size(self.model, max_new_tokens, block_length)
         settings = self._settings(
             controllers,
+            block,
             num_inference_steps=num_inference_steps,
             sampler=sampler,
             steering=steering,
@@ -123,7 +132,7 @@ class Pipeline:
             batch_size=batch_size,
             callback_on_step_end=callback_on_step_end,
         )
-        writer = self._given(source, settings, count)
+        writer = limited(self._given(source, settings, count), self.lengths.counts, max_new_tokens, block)
         groups = _candidates(writer, num_candidates, controllers, settings, seed)
         ranked = [rank(group, select) for group in groups]
         chosen = [charged(r[0], r) for r in ranked]
@@ -202,7 +211,7 @@ class Pipeline:
         sources = read_sources(source, self.model, self.tokenizer)
         return score_texts(self.model, self.tokenizer, texts, sources=sources.ids, draws=draws, seed=seed)
 
-    def stream(
+    def stream(  # noqa: PLR0913 - what generate has, for one text
         self,
         *,
         source: str | Sequence[str] | None = None,
@@ -210,18 +219,19 @@ class Pipeline:
         controllers: Sequence[Controller] = (),
         seed: int = 0,
         index: int = 0,
+        max_new_tokens: int | None = None,
+        block_length: int | None = None,
         **options: Any,
     ) -> Iterator[TextFrame]:
         """Write one text and yield every step; the last frame's text is what :meth:`generate` gives for that index.
 
-        With several sources ``index`` counts on through ``count`` texts of each.
+        With several sources ``index`` counts on through ``count`` texts of each. Steps of a long text are counted by block.
         """
         controllers = self._bound(controllers)
-        settings = self._settings(controllers, **known_options("stream", options))
-        writer = self._given(source, settings, count)
-        row = writer.layout(controllers, index, seed)
-        for frame in writer.frames([row], [index], controllers, settings, seed):
-            yield writer.text_frame(frame, row)
+        block = block_size(self.model, max_new_tokens, block_length)
+        settings = self._settings(controllers, block, **known_options("stream", options))
+        writer = limited(self._given(source, settings, count), self.lengths.counts, max_new_tokens, block)
+        yield from writer.stream(index, controllers, settings, seed)
 
     def plan(self, controllers: Sequence[Controller]) -> Layout:
         """What the wishes leave open: context, gaps and lengths, before anything is drawn."""
@@ -234,9 +244,10 @@ class Pipeline:
         contradictions(bound)
         return bound
 
-    def _settings(self, controllers: Sequence[Controller], **options: Any) -> Settings:
+    def _settings(self, controllers: Sequence[Controller], block: int | None = None, **options: Any) -> Settings:
         """How a request is sampled, with the temperature that this model likes where none is asked for."""
-        return resolve(controllers, self.model.config.free_temperature, **options)
+        base = None if block is None else block_settings(block)
+        return resolve(controllers, self.model.config.free_temperature, base=base, **options)
 
     def _given(self, source: str | Sequence[str] | None, settings: Settings, count: int = 1) -> Writer:
         """The writer of a request, with what it writes from."""
@@ -249,7 +260,7 @@ class Pipeline:
 
 
 def _candidates(
-    writer: Writer, count: int, controllers: Sequence[Controller], settings: Settings, seed: int
+    writer: Writer | BlockWriter, count: int, controllers: Sequence[Controller], settings: Settings, seed: int
 ) -> list[list[Written]]:
     keys = [[attempt_key(i, c) for c in range(count)] for i in range(writer.sources.texts)]
     written = writer.write([k for group in keys for k in group], controllers, settings, seed)

@@ -50,6 +50,11 @@ def guided_sampler() -> Sampler:
     return Reopen(Commit(floor=1.0, top_p=0.92), rounds=6, steps=4, share=0.2, look=0.3)
 
 
+def block_settings(block_length: int) -> Settings:
+    """For a block of a long text: one position an evaluation, the surest first, so that none contradicts another."""
+    return Settings(sampler=Commit(floor=1.0, even=True), num_inference_steps=block_length)
+
+
 def infill_sampler(layout: Layout) -> Sampler:
     """Few steps inside much context: few risks in gaps of some words, a second look at longer ones."""
     if all(gap.high is not None and gap.high <= SHORT_GAP for gap in layout.gaps):
@@ -69,13 +74,14 @@ def resolve(  # noqa: PLR0913 - every option of a request
     early_stop: EarlyStop | bool = False,
     batch_size: int = 64,
     callback_on_step_end: Watcher | None = None,
+    base: Settings | None = None,
 ) -> Settings:
-    """The settings of a request: the defaults for its wishes, changed where it says so.
+    """The settings of a request: the defaults for its wishes, or ``base``, changed where it says so.
 
     Raises:
         WishError: an option that is none, or a steering that could not reach a wish.
     """
-    base = default_settings(controllers, free_temperature)
+    base = base or default_settings(controllers, free_temperature)
     plain = base.temperature if sampler is None else 1.0  # which belongs to the sampler that it was chosen with
     steps = base.num_inference_steps if num_inference_steps is None else num_inference_steps
     check_counts(num_inference_steps=steps, batch_size=batch_size)

@@ -22,21 +22,32 @@ from cdlm.settings import Settings
 from cdlm.sources import Sources
 from cdlm.watching import Read, last_frame
 
-_PARTICLE = 1 << 12  # candidates of a steering beside those of a request
+PARTICLE = 1 << 12
+"""Candidates of a steering beside those of a request."""
+RESPELLINGS, RESPELLING_BITS = 6, 56
 _LAYOUT_DRAWS = 64
-_RESPELLINGS, _RESPELLING_BITS = 6, 56
 
 GapWeights = Callable[[Layout, Sequence[int]], Sequence[np.ndarray]]
 
 
 @dataclass(frozen=True)
 class Writer:
-    """A model, its tokenizer and its length model, ready to write; ``sources`` are what it writes from."""
+    """A model, its tokenizer and its length model, ready to write.
+
+    Attributes:
+        sources: what it writes from. max_new_tokens: of a text; by default as many as the model has room for.
+    """
 
     model: DiffusionLM
     tokenizer: Vocabulary
     gap_weights: GapWeights
     sources: Sources = field(default_factory=Sources)
+    max_new_tokens: int | None = None
+
+    @property
+    def longest(self) -> int:
+        """Tokens of a text, at most."""
+        return int(self.model.config.max_length - 2) if self.max_new_tokens is None else self.max_new_tokens
 
     def layout(self, controllers: Sequence[Controller], key: int, seed: int) -> Row:
         """Draw the lengths of one text.
@@ -53,7 +64,7 @@ class Writer:
         return self.sources.of(index_of(key))
 
     def _laid_out(self, layout: Layout, source: tuple[int, ...], rng: np.random.Generator) -> Row:
-        room = self.model.config.max_length - 2
+        room = self.longest
         if self._padded and layout == free_layout(room):
             return free_row(room)
         if (
@@ -81,7 +92,7 @@ class Writer:
 
     def plan(self, controllers: Sequence[Controller], rng: np.random.Generator) -> Layout:
         """Narrow an empty text by every wish; templates first, for the others count what they leave."""
-        layout = free_layout(self.model.config.max_length - 2)
+        layout = free_layout(self.longest)
         for wish in sorted(controllers, key=lambda w: w.name != "infill"):
             layout = wish.plan(layout, self.tokenizer, rng)
         for wish in controllers:
@@ -94,6 +105,15 @@ class Writer:
         Raises:
             WishError: some position is left without a possible token.
         """
+        canvas = self.blank(rows)
+        if self._padded:
+            length, free = self.model.config.max_length, rows[0].free
+            pad_id, end_id = self.tokenizer.pad_id, self.tokenizer.end_id
+            canvas = padded_canvas(canvas, length, pad_id=pad_id, end_id=end_id, free=free)
+        return self.prepared(canvas.beside([row.source for row in rows]), controllers)
+
+    def blank(self, rows: Sequence[Row]) -> Canvas:
+        """Rows of one length between START and END, with what each position may become."""
         device = self.model.device
         ids = torch.tensor([row.ids for row in rows], device=device)
         vocabulary = self.tokenizer
@@ -106,13 +126,16 @@ class Writer:
         )
         begins = torch.from_numpy(vocabulary.starts_word).to(device)
         starts = torch.nn.functional.pad(torch.tensor([row.starts for row in rows], device=device), (1, 1), value=1)
-        canvas = canvas.restrict(starts == 1, begins).restrict(starts == 0, ~begins)
-        if self._padded:
-            length, free = self.model.config.max_length, rows[0].free
-            canvas = padded_canvas(canvas, length, pad_id=vocabulary.pad_id, end_id=vocabulary.end_id, free=free)
-        canvas = canvas.beside([row.source for row in rows])
+        return canvas.restrict(starts == 1, begins).restrict(starts == 0, ~begins)
+
+    def prepared(self, canvas: Canvas, controllers: Sequence[Controller]) -> Canvas:
+        """The canvas with every wish's hard part on it.
+
+        Raises:
+            WishError: some position is left without a possible token.
+        """
         for wish in controllers:
-            canvas = wish.prepare(canvas, vocabulary)
+            canvas = wish.prepare(canvas, self.tokenizer)
         if bool(canvas.stuck().any()):
             raise WishError("the wishes leave some position without any possible word; relax exclude or the tags")
         return canvas
@@ -121,15 +144,22 @@ class Writer:
         self, rows: Sequence[Row], keys: Sequence[int], controllers: Sequence[Controller], settings: Settings, seed: int
     ) -> Iterator[Frame]:
         """Denoise rows of one length."""
+        noise = TextNoise(seed, list(keys), self.model.device)
+        return self.denoise(self.canvas(rows, controllers), noise, controllers, settings)
+
+    def denoise(
+        self, canvas: Canvas, noise: TextNoise, controllers: Sequence[Controller], settings: Settings
+    ) -> Iterator[Frame]:
+        """Denoise a canvas."""
         return trajectory(
             self.model,
-            self.canvas(rows, controllers),
+            canvas,
             sampler=settings.sampler,
             steering=settings.steering,
             controllers=controllers,
             vocabulary=self.tokenizer,
             steps=settings.num_inference_steps,
-            noise=TextNoise(seed, list(keys), self.model.device),
+            noise=noise,
             temperature=settings.temperature,
             guidance=Guidance(settings.guidance_scale),
             early_stop=settings.early_stop,
@@ -147,6 +177,12 @@ class Writer:
             text=render(row, self.before_end(frame.tokens[0].tolist()), self.tokenizer)[0],
         )
 
+    def stream(self, key: int, controllers: Sequence[Controller], settings: Settings, seed: int) -> Iterator[TextFrame]:
+        """Every step of one text."""
+        row = self.layout(controllers, key, seed)
+        for frame in self.frames([row], [key], controllers, settings, seed):
+            yield self.text_frame(frame, row)
+
     def write(
         self, keys: Iterable[int], controllers: Sequence[Controller], settings: Settings, seed: int
     ) -> dict[int, Written]:
@@ -156,9 +192,9 @@ class Writer:
         """
         rows = {key: self.layout(controllers, key, seed) for key in keys}
         finished = self._write_rows(rows, controllers, settings, seed)
-        for attempt in range(1, _RESPELLINGS + 1):
+        for attempt in range(1, RESPELLINGS + 1):
             broken = [k for k, w in finished.items() if rows[k].open_words and len(w.words) != rows[k].words]
-            again = {key + (attempt << _RESPELLING_BITS): key for key in broken}
+            again = {key + (attempt << RESPELLING_BITS): key for key in broken}
             rows |= {old: self.layout(controllers, new, seed) for new, old in again.items()}
             written = self._write_rows({new: rows[old] for new, old in again.items()}, controllers, settings, seed)
             for new, old in again.items():
@@ -171,7 +207,7 @@ class Writer:
         finished: dict[int, Written] = {}
         for batch in _batches(rows, max(1, settings.batch_size // settings.steering.particles)):
             count = settings.steering.particles
-            keys = [attempt_key(k, _PARTICLE * n) for k in batch for n in range(count)]
+            keys = [attempt_key(k, PARTICLE * n) for k in batch for n in range(count)]
             frames = self.frames([rows[k] for k in batch for _ in range(count)], keys, controllers, settings, seed)
             watcher, read = settings.callback_on_step_end, self._reader([rows[k] for k in batch])
             last = last_frame(frames, watcher, len(batch), count, read)

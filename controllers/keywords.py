@@ -78,6 +78,10 @@ class Keywords(Controller):
         layout = replace(layout, phrases=(*layout.phrases, *phrases))
         return layout.narrow(max([low, *ends, 1]), layout.high, "keywords")
 
+    def windowed(self, due: Sequence[str]) -> Controller | None:
+        here = [phrase for phrase in self.include if phrase in due]
+        return replace(self, include=here, at={}) if here or self.exclude else None
+
     def review(self, layout: Layout, vocabulary: Vocabulary) -> None:
         for banned in self.exclude:
             asked = [phrase.text for phrase in layout.phrases if contains(phrase.text, banned, vocabulary)]

@@ -1,6 +1,7 @@
 """Length: exactly so many words, or a range."""
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -10,15 +11,24 @@ from cdlm.control.layout import Layout, Vocabulary
 
 @dataclass(frozen=True)
 class Length(Controller):
-    """``Length(12)`` or ``Length(8, 12)``: words, punctuation counted, on a canvas of just that size.
+    """``Length(12)``, ``Length(8, 12)`` or ``Length(12, tolerance=2)``: words, punctuation counted.
 
-    A range draws the number from the corpus's lengths within it.
+    On a canvas of just that size: a range draws the number from the corpus's lengths within it, a tolerance from the
+    corpus's lengths weighted by ``exp(-((n - low) / tolerance)^2 / 2)``. In a text longer than the model (``max_new_tokens``)
+    the same weights are an energy on the decision where the text ends: END is impossible where they are 0, certain where
+    nothing but 0 would follow, and in between as likely as the network and they make it together.
+
+    Attributes:
+        tolerance: a soft target: the standard deviation around ``low``. The judge allows twice as much.
     """
 
     name = "length"
     low: int = field(metadata={"help": "words, punctuation counted", "example": 16})
     high: int | None = field(
         default=None, metadata={"help": "largest number of words; empty: exactly the first number"}
+    )
+    tolerance: float | None = field(
+        default=None, metadata={"help": "words that the number may well be off; empty: it may not"}
     )
 
     def __post_init__(self) -> None:
@@ -27,6 +37,10 @@ class Length(Controller):
             raise WishError(f"length: whole numbers, not low={self.low!r} and high={self.high!r}")
         if self.low < 1 or self.most < self.low:
             raise WishError(f"length: 1 <= low <= high, but low={self.low} and high={self.high}")
+        if self.tolerance is not None and (self.high is not None or not 0 < self.tolerance < np.inf):
+            raise WishError(
+                f"length: a tolerance is above 0 and goes with one number, not {self.tolerance} with high={self.high}"
+            )
 
     @property
     def most(self) -> int:
@@ -35,11 +49,23 @@ class Length(Controller):
 
     def plan(self, layout: Layout, vocabulary: Vocabulary, rng: np.random.Generator) -> Layout:
         if self.low > layout.high:
-            raise WishError(f"length: {self.low} words, but no more than {layout.high} are possible here")
+            raise WishError(
+                f"length: {self.low} words, but no more than {layout.high} are possible here; max_new_tokens allows for more"
+            )
+        if self.tolerance is not None:
+            off = (np.arange(layout.high + 1) - self.low) / self.tolerance
+            return replace(layout, leaning=tuple((-(off**2) / 2).tolist()))
         return layout.narrow(self.low, self.most, f"length {self.low}–{self.most}")
+
+    def windowed(self, due: Sequence[str]) -> Controller | None:
+        return None
 
     def judge(self, text: str, vocabulary: Vocabulary) -> Verdict:
         count = len(vocabulary.spans(text))
+        if self.tolerance is not None:
+            off = abs(count - self.low) / self.tolerance
+            wanted = f"about {self.low}, {2 * self.tolerance:g} more or less"
+            return Verdict(self.name, off <= 2, float(np.exp(-(off**2) / 2)), f"{count} words, wanted {wanted}")
         wanted = str(self.low) if self.high is None else f"{self.low}–{self.high}"
         off = max(self.low - count, count - self.most, 0)
         return Verdict(self.name, off == 0, 1 / (1 + off), f"{count} words, wanted {wanted}")

@@ -72,7 +72,9 @@ def whole_words(canvas: Canvas, vocabulary: Vocabulary) -> Callable[[Ids], Bool[
     begins = word_begins(canvas, vocabulary)
 
     def whole(ids: Ids) -> Bool[Tensor, "batch length"]:
-        behind = torch.nn.functional.pad(begins, (0, len(ids)))[:, len(ids) :]
+        # A window of a longer text is cut where a word ends; in a whole text END stands last, which no phrase covers.
+        behind = torch.nn.functional.pad(begins, (0, 1), value=True)
+        behind = torch.nn.functional.pad(behind, (0, len(ids) - 1))[:, len(ids) :]
         return begins & behind
 
     return whole

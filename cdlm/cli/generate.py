@@ -16,6 +16,7 @@ cdlm generate --count 4 --length 8-12 --include pub --exclude cheap
 cdlm generate --count 1 --at Zizzi=1 --length 8 --show-steps
 cdlm generate --candidates 4 --select mbr --json
 cdlm generate --with length=9 --with 'keywords:{"include": ["pub"]}'
+cdlm generate --count 1 --length 100 --max-new-tokens 100
 """
 Source = Annotated[
     list[str] | None,
@@ -27,6 +28,24 @@ GuidanceScale = Annotated[
         "--guidance-scale",
         metavar="X",
         help="How closely the source is followed: 1 as learnt, above 1 more, 0 not at all.",
+        rich_help_panel=o.SAMPLING,
+    ),
+]
+MaxNewTokens = Annotated[
+    int | None,
+    typer.Option(
+        "--max-new-tokens",
+        metavar="N",
+        help="Most tokens of a text; more than the model holds are written in blocks, with --length, --include and --exclude.",
+        rich_help_panel=o.SAMPLING,
+    ),
+]
+BlockLength = Annotated[
+    int | None,
+    typer.Option(
+        "--block-length",
+        metavar="N",
+        help="Tokens of a block of such a text; the most that the model allows if absent.",
         rich_help_panel=o.SAMPLING,
     ),
 ]
@@ -49,6 +68,8 @@ def generate(
     steering: o.SteeringName = None,
     temperature: o.Temperature = None,
     guidance_scale: GuidanceScale = 1.0,
+    max_new_tokens: MaxNewTokens = None,
+    block_length: BlockLength = None,
     early_stop: o.EarlyStop = False,
     candidates: o.Candidates = 1,
     select: o.Select = "best",
@@ -64,6 +85,7 @@ def generate(
         wishes = build_wishes(length, include, exclude, at, with_)
         pipe = o.open_pipeline(model, device, dtype)
     followed: dict[str, Any] = {**sampling.keywords, "source": source, "guidance_scale": guidance_scale}
+    followed |= {"max_new_tokens": max_new_tokens, "block_length": block_length}
     if show_steps:
         for index in range(count * len(source or [""])):
             play(pipe.stream(count=count, controllers=wishes, index=index, **followed), index + 1)
@@ -84,4 +106,5 @@ def generate(
         print_output_json(output, seconds, model=model, seed=seed)
     else:
         whole = len(output) * candidates * (steps or default_settings(wishes).num_inference_steps)
-        print_output(output, seconds, planned=whole if early_stop else None)
+        planned = whole if early_stop and max_new_tokens is None else None
+        print_output(output, seconds, planned=planned)

@@ -73,7 +73,7 @@ Steps = Annotated[
     typer.Option(
         "--steps",
         metavar="N",
-        help="Network evaluations per text; the pipeline's default if absent.",
+        help="Network evaluations per text, or per block of a long one; the pipeline's default if absent.",
         rich_help_panel=SAMPLING,
     ),
 ]

@@ -119,3 +119,28 @@ def padded_canvas(canvas: Canvas, length: int, *, pad_id: int, end_id: int, free
         left=places + 1,
         right=torch.zeros_like(places),
     )
+
+
+def window_canvas(canvas: Canvas, *, begins: bool, ends: bool) -> Canvas:
+    """A stretch of a longer text: without START unless the text ``begins`` here, without END unless it ``ends`` here.
+
+    The distances to a boundary that lies elsewhere are unknown, as in the windows that training shows.
+    """
+    kept = slice(0 if begins else 1, canvas.shape[1] - (0 if ends else 1))
+    left, right = canvas.left[:, kept], canvas.right[:, kept]
+    return Canvas(
+        tokens=canvas.tokens[:, kept],
+        decided=canvas.decided[:, kept],
+        allowed=canvas.allowed[:, kept],
+        left=left if begins else torch.zeros_like(left),
+        right=right if ends else torch.zeros_like(right),
+    )
+
+
+def open_ended(canvas: Canvas, places: Mask, *, pad_id: int, end_id: int) -> Canvas:
+    """The text may end at ``places``: END may be written there, and PAD behind."""
+    allowed = canvas.allowed.clone()
+    behind = (places.long().cumsum(1) - places.long() > 0) & ~canvas.decided
+    allowed[..., end_id] |= places & ~canvas.decided
+    allowed[..., pad_id] |= behind
+    return replace(canvas, allowed=allowed)

@@ -139,6 +139,20 @@ class Controller(ABC):
         """
         return layout
 
+    def windowed(self, due: Sequence[str]) -> "Controller | None":
+        """The wish as one window of a text that is longer than the model can follow it; None: its plan has said it all.
+
+        Args:
+            due: which of the layout's phrases that window is to hold.
+
+        Raises:
+            WishError: it speaks of a text as a whole, which is what every wish does unless it says otherwise.
+        """
+        raise WishError(
+            f"{self.name} speaks of a text as a whole and cannot be followed in one that is longer than the model; leave it "
+            "out, or write no more than the model holds (max_new_tokens)"
+        )
+
     def review(self, layout: Layout, vocabulary: Vocabulary) -> None:
         """Look at what all wishes together have planned.
 

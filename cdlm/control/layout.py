@@ -91,6 +91,7 @@ class Layout:
     Attributes:
         template: False for a text written from nothing: one gap whose length follows the corpus.
         phrases: what must find room in the gaps.
+        leaning: log-weight of every number of words, index n, beside the corpus's lengths; empty: none.
     """
 
     pieces: tuple[Piece, ...]
@@ -98,6 +99,7 @@ class Layout:
     high: int
     template: bool = False
     phrases: tuple["Phrase", ...] = ()
+    leaning: tuple[float, ...] = ()
 
     @property
     def gaps(self) -> tuple[Gap, ...]:
@@ -113,6 +115,13 @@ class Layout:
     def context_tokens(self) -> int:
         """Positions that are given."""
         return sum(len(p.ids) for p in self.pieces if isinstance(p, Context))
+
+    def weigh(self, words: np.ndarray) -> np.ndarray:
+        """How much these numbers of words are wanted: 0 outside the limits, 1 inside where nothing leans."""
+        inside = (words >= self.low) & (words <= self.high)
+        if not self.leaning:
+            return inside.astype(float)
+        return np.where(inside, np.exp(np.take(self.leaning, words, mode="clip")), 0.0)
 
     def narrow(self, low: int, high: int, why: str) -> "Layout":
         """The same layout with at least ``low`` and at most ``high`` words in all.
@@ -148,7 +157,7 @@ def draw_sizes(layout: Layout, weights: Sequence[np.ndarray], rng: np.random.Gen
         raise LayoutError(f"the context alone has {layout.context_words} words, more than the {layout.high} allowed")
     reach = _reachable(tables, room)
     totals = reach[-1].copy()
-    totals[: max(0, layout.low - layout.context_words)] = 0
+    totals *= layout.weigh(np.arange(len(totals)) + layout.context_words)
     if totals.sum() <= 0:
         raise LayoutError(
             f"no gap lengths give {layout.low} to {layout.high} words with {layout.context_words} words of context"

@@ -5,6 +5,11 @@ from typing import Any, Literal
 from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
 
+END_TAIL = 6
+"""PAD behind an END that is to be predicted, at most: so many positions lie open behind the place where a text may end."""
+END_TWINS = 2 * (END_TAIL + 1)
+"""Kinds of windows in which a text ends at one place: END clean or noised, behind it one of so many lengths of PAD."""
+
 
 @strict
 class DiffusionLMConfig(PreTrainedConfig):
@@ -27,7 +32,8 @@ class DiffusionLMConfig(PreTrainedConfig):
         dropout, attention_dropout: applied wherever the backbone has such a probability.
         backbone: configuration of any transformers encoder that takes ``inputs_embeds``, with its ``model_type``.
         free_temperature: of texts that nothing pulls, unless asked for another; above 1 where a well-trained model can afford it.
-        length_counts: how often a training text had n words, index n; the prior over lengths.
+        length_counts: how often a training text had n words, index n, longer ones than max_length too; the prior over lengths.
+        window_edges: whether windows of texts above max_length showed an END to be predicted as often as any word.
         piece_counts: how often a training word had n tokens, index n; empty for a word tokenizer.
     """
 
@@ -52,6 +58,7 @@ class DiffusionLMConfig(PreTrainedConfig):
     free_temperature: float = 1.0
     length_counts: list[int] | None = None
     piece_counts: list[int] | None = None
+    window_edges: bool = False
     tie_word_embeddings: bool = False
 
     def __post_init__(self, **kwargs: Any) -> None:

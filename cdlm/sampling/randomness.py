@@ -22,37 +22,42 @@ class Stream(IntEnum):
     WISH = 6
     RESTART = 7
     PARTICLE = 8
+    END = 9
 
 
-def generator(seed: int, index: int, step: int, stream: Stream) -> np.random.Generator:
-    """The generator of one text at one step."""
+def generator(seed: int, index: int, step: int, stream: Stream, block: int = 0) -> np.random.Generator:
+    """The generator of one text at one step of one of its blocks."""
     key = np.array(
         [(seed << 1) & (2**64 - 1), index], dtype=np.uint64
     )  # a list of such large numbers would be read as floats
-    return np.random.Generator(np.random.Philox(key=key, counter=[0, 0, step, int(stream)]))
+    return np.random.Generator(np.random.Philox(key=key, counter=[0, block, step, int(stream)]))
 
 
 @dataclass(frozen=True)
 class TextNoise:
-    """Draws for the texts ``indices`` of a request with ``seed``, as tensors on ``device``."""
+    """Draws for the texts ``indices`` of a request with ``seed``, as tensors on ``device``; every block of a text has its own."""
 
     seed: int
     indices: Sequence[int]
     device: torch.device
+    block: int = 0
 
     def normal(self, step: int, stream: Stream, *shape: int) -> Float[Tensor, "batch *shape"]:
         """Standard normal numbers of ``shape`` per text."""
-        rows = [generator(self.seed, i, step, stream).standard_normal(shape, dtype=np.float32) for i in self.indices]
+        rows = [self._of(i, step, stream).standard_normal(shape, dtype=np.float32) for i in self.indices]
         return torch.from_numpy(np.stack(rows)).to(self.device)
 
     def uniform(self, step: int, stream: Stream, *shape: int) -> Float[Tensor, "batch *shape"]:
         """Uniform numbers in [0, 1) of ``shape`` per text."""
-        rows = [generator(self.seed, i, step, stream).random(shape) for i in self.indices]
+        rows = [self._of(i, step, stream).random(shape) for i in self.indices]
         return torch.from_numpy(np.stack(rows)).to(self.device)
 
     def rows(self, chosen: Sequence[int]) -> "TextNoise":
         """The draws of some of the texts."""
-        return TextNoise(self.seed, [self.indices[i] for i in chosen], self.device)
+        return TextNoise(self.seed, [self.indices[i] for i in chosen], self.device, self.block)
+
+    def _of(self, index: int, step: int, stream: Stream) -> np.random.Generator:
+        return generator(self.seed, index, step, stream, self.block)
 
 
 def draw_tokens(

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from cdlm.diffusion.configuration import END_TAIL, END_TWINS
 from cdlm.diffusion.objective import NoisedBatch
 
 PAD, START, END = 0, 2, 3
@@ -86,6 +87,8 @@ class Noising:
         clocks: the mixture. self_conditioning: share of examples with a previous estimate.
         lag: largest clock step between the previous estimate and this one (few-step sampling has large ones).
         window: share of examples that are windows which may lack START or END.
+        edges: windows of texts above max_length are moved over both their ends and pushed back inside, by so much that an END
+            to be predicted stands at each place of a window as often as a word; otherwise both ends are shown very seldom.
         hints: share of examples whose previous estimate knows something about some of the words, as a wish would tell it.
         source_dropout: share of examples with a source that do not see it, for classifier-free guidance.
         padded: the paper's mode: PAD up to max_length, generated like any token, with no known right boundary.
@@ -98,6 +101,7 @@ class Noising:
     self_conditioning: float = 0.5
     lag: float = 0.15
     window: float = 0.1
+    edges: bool = False
     hints: float = 0.0
     source_dropout: float = 0.0
     padded: bool = False
@@ -165,10 +169,16 @@ class Noising:
         tokens = np.concatenate([text, np.full(self.max_length - len(text), PAD)])
         return tokens, np.arange(len(tokens)) + 1, np.zeros(len(tokens), dtype=np.int64), tokens == START
 
+    def _start(self, length: int, size: int, rng: np.random.Generator) -> int:
+        if self.edges and length > self.max_length:
+            last = length - size
+            return int(np.clip(rng.integers(1 - END_TWINS, last + END_TWINS), 0, last))
+        return int(rng.integers(0, length - size + 1))
+
     def _window(self, full: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
         """A cut of the text; in half of those that hold END it is noised, with a little PAD behind it and no right boundary."""
         size = int(rng.integers(3, min(len(full), self.max_length) + 1))
-        start = int(rng.integers(0, len(full) - size + 1))
+        start = self._start(len(full), size, rng)
         tokens, places = full[start : start + size], np.arange(size)
         left = places + 1 if start == 0 else np.zeros(size, dtype=np.int64)
         ended = start + size == len(full)
@@ -176,7 +186,7 @@ class Noising:
         if not ended or rng.random() < 0.5:
             right = size - places if ended else np.zeros(size, dtype=np.int64)
             return tokens, left, right, clean | (tokens == END)
-        tail = min(int(rng.integers(0, 7)), self.max_length - size)
+        tail = min(int(rng.integers(0, END_TAIL + 1)), self.max_length - size)
         tokens = np.concatenate([tokens, np.full(tail, PAD)])
         left = np.arange(len(tokens)) + 1 if start == 0 else np.zeros(len(tokens), dtype=np.int64)
         return tokens, left, np.zeros(len(tokens), dtype=np.int64), tokens == START

@@ -21,6 +21,10 @@ from cdlm.training.warm_start import in_the_shape_of_its_encoder
 Preview = Callable[[DiffusionLM, TextTokenizer, int, Sequence[str]], list[str]]
 
 
+LONGEST_COUNTED = 4096
+"""Words of a text up to which lengths are told apart; longer ones count as such."""
+
+
 @dataclass(frozen=True)
 class Plan:
     """What a run would do, before anything is written."""
@@ -130,9 +134,10 @@ def _tokenizer(config: RunConfig, lines: Sequence[str]) -> TextTokenizer:
 
 def _model_config(config: RunConfig, tokenizer: TextTokenizer, texts: Sequence[Sequence[int]]) -> DiffusionLMConfig:
     settings = config.model.model_dump(exclude={"init_from", "backbone_init_from"})
-    words = np.bincount([min(tokenizer.count_words(t), config.model.max_length - 2) for t in texts])
+    words = np.bincount([min(tokenizer.count_words(t), LONGEST_COUNTED) for t in texts])
     pieces = _piece_counts(tokenizer, texts) if tokenizer.kind == "bpe" else []
-    return DiffusionLMConfig(vocab_size=len(tokenizer), length_counts=words.tolist(), piece_counts=pieces, **settings)
+    settings |= {"length_counts": words.tolist(), "piece_counts": pieces, "window_edges": config.train.edges}
+    return DiffusionLMConfig(vocab_size=len(tokenizer), **settings)
 
 
 def _piece_counts(tokenizer: TextTokenizer, texts: Sequence[Sequence[int]]) -> list[int]:

@@ -163,6 +163,7 @@ def _noising(config: RunConfig, **changes: object) -> Noising:
         "self_conditioning": train.self_conditioning,
         "lag": train.lag,
         "window": train.window,
+        "edges": train.edges,
         "hints": train.hints,
         "source_dropout": train.source_dropout,
         "padded": model.length_mode == "padded",

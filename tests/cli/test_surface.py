@@ -25,7 +25,8 @@ SURFACE = {
     "doctor": "--json --output --quick",
     "edit": f"text {WRITING} --strength",
     "evaluate": "--baselines --corpus --json --model --out --seed --steps --suite --task --teacher",
-    "generate": f"{WRITING} --candidates --guidance-scale --length --select --show-steps --source",
+    "generate": f"{WRITING} --block-length --candidates --guidance-scale --length --max-new-tokens --select --show-steps "
+    "--source",
     "infill": f"template {WRITING} --candidates --length --select --show-steps --top",
     "info": "model --json",
     "init": "corpus --force --minutes --out --text-column --validation",
