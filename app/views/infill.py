@@ -74,7 +74,7 @@ def _show_template(pipe: "Pipeline | None") -> str:
 def _show_words(sentence: str, pipe: "Pipeline") -> str:
     """The sentence as buttons; those that are pressed become gaps."""
     from cdlm.service.blanking import blanks, template_of, words_of
-    from cdlm.service.request import check_text
+    from cdlm.service.limits import check_text
 
     check_text(sentence, "the sentence")
     words = words_of(sentence, pipe.tokenizer)
@@ -147,7 +147,8 @@ def _show_fill_tags(template: str, pipe: "Pipeline | None") -> "tuple[Wish, ...]
     if pipe is None or "pos" not in pipe.heads.tasks or not template.strip():
         return ()
     from cdlm.service.blanking import tags_of_fills
-    from cdlm.service.request import Wish, check_text
+    from cdlm.service.limits import check_text
+    from cdlm.service.request import Wish
     from cdlm.templates import template_wish
 
     with st.expander("Grammar of the fills"):

@@ -65,11 +65,21 @@ def build_wish(name: str, given: Mapping[str, Any]) -> Controller:
         ValueError: an unknown field (the nearest is named), one that is missing, or a value of the wrong kind.
         WishError: no such controller, or a wish that cannot be.
     """
+    return find_controller(name)(**typed_fields(name, given))
+
+
+def typed_fields(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Plain values as the types that the controller's fields have: 20 for "20" where a whole number stands.
+
+    Raises:
+        ValueError: an unknown field (the nearest is named), one that is missing, or a value of the wrong kind.
+        WishError: no such controller.
+    """
     controller = find_controller(name)
     known = {f.name: f for f in fields(controller) if f.init}
     _check_names(name, given, known)
     hints = get_type_hints(controller)
-    return controller(**{field: _coerced(f"{name}.{field}", hints[field], value) for field, value in given.items()})
+    return {field: _coerced(f"{name}.{field}", hints[field], value) for field, value in given.items()}
 
 
 def changed_fields(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -144,14 +154,15 @@ def read_words(place: str, text: str) -> list[str]:
         ValueError: it begins as JSON but is none.
     """
     if text.lstrip().startswith("["):
-        given = read_json(place, text)
-        return [str(word) for word in given]
+        return [str(word) for word in read_json(place, text)]
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def typed_words(words: Sequence[str]) -> str:
-    """The words as they are typed."""
-    return json.dumps(list(words), ensure_ascii=False) if any("," in word for word in words) else ", ".join(words)
+    """The words as they are typed; as a JSON list where commas between them would be read otherwise."""
+    simple = ", ".join(words)
+    clear = not simple.lstrip().startswith("[") and read_words("", simple) == list(words)
+    return simple if clear else json.dumps(list(words), ensure_ascii=False)
 
 
 def _check_names(name: str, given: Mapping[str, Any], known: "dict[str, Field[Any]]") -> None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from cdlm.control.layout import Context, Gap, Layout, Vocabulary
-from cdlm.service.request import RequestError
+from cdlm.service.limits import RequestError
 
 MOST_WORDS = 100
 ANY = "[*]"

@@ -9,6 +9,7 @@ from cdlm.control.fields import form_fields
 from cdlm.control.registry import find_controller
 from cdlm.pipeline import Pipeline
 from cdlm.service.jobs import Step
+from cdlm.service.names import told_apart
 from cdlm.service.request import Request, Wish
 from cdlm.service.work import Result, perform
 
@@ -85,7 +86,8 @@ def compare(arms: Sequence[Arm], judged: Request, pipe: Pipeline, step: Step) ->
         texts = [w.text for w in result.output]
         wishes = judged.controllers()
         verdicts = pipe.judge(texts, wishes)
-        success = {w.name: sum(row[n].satisfied for row in verdicts) / max(1, len(texts)) for n, w in enumerate(wishes)}
+        held = [sum(row[n].satisfied for row in verdicts) / max(1, len(texts)) for n in range(len(wishes))]
+        success = dict(zip(told_apart(w.name for w in wishes), held, strict=True))
         step((number + 0.9) / len(arms), f"{arm.name}: reading the texts")
         scores = pipe.score(texts, draws=SCORE_DRAWS)
         fluency = sum(s.nll for s in scores) / max(1, sum(s.tokens for s in scores))

@@ -12,6 +12,7 @@ from typing import Any
 from cdlm.control.controller import Controller
 from cdlm.data.tokenizer import TextTokenizer
 from cdlm.pipeline import Pipeline
+from cdlm.service.names import told_apart
 from cdlm.watching import BatchStep
 
 
@@ -96,10 +97,10 @@ def with_curves(trajectory: Trajectory, pipe: Pipeline, wishes: Sequence[Control
     """The trajectory with how far each wish's judge is satisfied at each step; texts that repeat are judged once."""
     texts = list(dict.fromkeys(m.text for m in trajectory.moments))
     judged = dict(zip(texts, pipe.judge(texts, wishes), strict=True))
-    curves: dict[str, tuple[float, ...]] = {}
-    for place, wish in enumerate(wishes):
-        name = wish.name if wish.name not in curves else f"{wish.name} {place + 1}"
-        curves[name] = tuple(judged[m.text][place].score for m in trajectory.moments)
+    curves = {
+        name: tuple(judged[m.text][place].score for m in trajectory.moments)
+        for place, name in enumerate(told_apart(wish.name for wish in wishes))
+    }
     return Trajectory(trajectory.moments, curves)
 
 

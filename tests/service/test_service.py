@@ -12,15 +12,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cdlm.control.fields import read_words, typed_words
 from cdlm.pipeline import Pipeline
 from cdlm.service import jobs
 from cdlm.service.blanking import blanks, template_of
-from cdlm.service.compare import default_weight, has_weight, weights, weights_to_try
+from cdlm.service.compare import compare, default_weight, has_weight, on_and_off, weights, weights_to_try
 from cdlm.service.difference import word_difference
-from cdlm.service.jobs import Busy, Jobs
+from cdlm.service.jobs import Busy, Job, Jobs
+from cdlm.service.limits import RequestError
 from cdlm.service.models import ModelRefused, check_folder
+from cdlm.service.names import told_apart
+from cdlm.service.numbers import read_numbers
 from cdlm.service.replay import Moment, Trajectory, replay_page
-from cdlm.service.request import Request, RequestError, Wish
+from cdlm.service.request import Request, Wish
 from cdlm.service.tables import to_csv
 from cdlm.service.work import perform
 from cdlm.templates import template_wish
@@ -45,6 +49,46 @@ requests = st.builds(
 def test_request_survives_json_and_links(request):
     assert Request.from_plain(json.loads(json.dumps(request.plain()))) == request
     assert Request.from_link(request.link()) == request
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"strength": 5}, "strength goes from 0 to 1, not 5"),
+        ({"strength": float("nan")}, "strength"),
+        ({"seed": -1}, "seed goes from 0"),
+        ({"seed": 2**60}, "seed goes from 0"),
+        ({"count": 0}, "count goes from 1"),
+        ({"count": 100, "candidates": 16}, "1600 texts"),
+    ],
+)
+def test_request_that_cannot_be_meant_is_refused(values, said):
+    with pytest.raises(RequestError, match=said):
+        Request.from_plain(values).check()
+
+
+def test_fields_are_given_their_types_where_a_request_enters():
+    given = Request(wishes=(Wish("length", {"low": "20", "weight": "1.5"}), Wish("keywords", {"include": ("a", "b")})))
+    assert [w.fields for w in given.typed().wishes] == [{"low": 20, "weight": 1.5}, {"include": ["a", "b"]}]
+    assert type(given.typed().wishes[0].fields["low"]) is int
+    assert given.typed().typed() == given.typed()
+    with pytest.raises(ValueError, match=r"length\.low: .*not 'many'"):
+        Request(wishes=(Wish("length", {"low": "many"}),)).typed()
+
+
+@given(st.lists(st.text(max_size=6), max_size=4))
+def test_words_are_read_as_they_were_typed(words):
+    assert read_words("words", typed_words(words)) == words
+
+
+@pytest.mark.parametrize("typed", ["1, 1", "0, 1, 1.0", "a", "", "-1", "nan", ",".join(map(str, range(13)))])
+def test_numbers_that_make_no_sweep_are_refused(typed):
+    with pytest.raises(RequestError, match="Weights"):
+        read_numbers("Weights", typed)
+
+
+def test_names_of_a_kind_are_numbered():
+    assert told_apart(["a", "b", "a", "a"]) == ["a", "b", "a 2", "a 3"]
 
 
 def test_link_that_unpacks_to_gigabytes_is_refused():
@@ -86,6 +130,20 @@ def test_job_goes_on_over_a_short_absence():
     assert wait(job).state == "stopped"
 
 
+@pytest.mark.parametrize("begun", [0.0, 0.5, 0.8, 0.98])
+def test_time_left_is_that_of_what_is_left(monkeypatch, begun):
+    """A batch that goes on at 80 % and takes 10 s for half of the rest needs 10 s more, whatever came before."""
+    now = 100.0
+    monkeypatch.setattr(jobs, "monotonic", lambda: now)
+    job = Job(lambda step: None)
+    job.step(note="reading")
+    job.step(begun)
+    assert job.seconds_left is None
+    now += 10
+    job.step((1 + begun) / 2)
+    assert job.seconds_left == pytest.approx(10)
+
+
 def test_stop_waits_for_the_next_step_but_not_longer_than_it_is_told():
     job = Jobs().start(endless)
     job.stop(patience=30)
@@ -110,6 +168,18 @@ def test_weights_to_try_lie_around_the_default_and_are_named():
     assert [arm.name for arm in arms] == ["weight 0 (no pull)", f"weight {own:g} (default)", "weight 2.5"]
     assert [arm.request.wishes[1].fields["weight"] for arm in arms] == [0, own, 2.5]
     assert all(arm.request.wishes[0] == request.wishes[0] for arm in arms)
+
+
+def test_success_is_counted_for_each_wish_of_a_kind(pipe: Pipeline):
+    asked = (Wish("keywords", {"include": ["pub"]}), Wish("keywords", {"exclude": ["the"]}))
+    arms = on_and_off(Request(count=4, steps=8, wishes=asked))
+    outcomes = compare(arms, arms[0].request, pipe, lambda share=None, note=None: None)
+    for outcome in outcomes:
+        words = [[w.lower() for w in text.words] for text in outcome.result.output]
+        shares = [sum("pub" in w for w in words) / 4, sum("the" not in w for w in words) / 4]
+        assert outcome.success == dict(zip(("keywords", "keywords 2"), shares, strict=True))
+    assert outcomes[0].success == {"keywords": 1.0, "keywords 2": 1.0}
+    assert min(outcomes[1].success.values()) < 1.0
 
 
 def test_jobs_are_limited_and_a_stopped_one_makes_room():
