@@ -16,9 +16,10 @@ class Length(Controller):
     """
 
     name = "length"
-    low: int = field(metadata={"help": "words, punctuation counted", "example": 16})
+    low: int = field(metadata={"help": "words, punctuation counted", "label": "Words, at least", "example": 16})
     high: int | None = field(
-        default=None, metadata={"help": "largest number of words; empty: exactly the first number"}
+        default=None,
+        metadata={"help": "largest number of words; empty: exactly the first number", "label": "Words, at most"},
     )
 
     def __post_init__(self) -> None:

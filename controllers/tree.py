@@ -31,10 +31,17 @@ class DependencyTree(Learned):
     name = "tree"
     task = "dependencies"
     like: str = field(
-        metadata={"help": "sentence whose grammar to follow", "example": "The Eagle is a pub near the river"}
+        metadata={
+            "help": "sentence whose grammar to follow",
+            "label": "Sentence to follow",
+            "example": "The Eagle is a pub near the river",
+        }
     )
     weight: float = field(default=2.0, kw_only=True, metadata={"help": "how strongly the soft part pulls"})
-    arcs: float = field(default=1.0, metadata={"help": "weight of who depends on whom, beside the labels"})
+    arcs: float = field(
+        default=1.0,
+        metadata={"help": "weight of who depends on whom, beside the labels", "label": "Weight of the arcs"},
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -25,9 +25,12 @@ class WishField:
         kind: what is typed: a tick, one of ``choices``, a whole or any number, a list of words, a line of text, or JSON.
         default: the value if nothing is given; None too where the field is ``required``.
         optional: may be left empty. shared: every controller, or every learned one, has it.
+        label, said: the field, and each choice, in plain words: the field's ``metadata["label"]`` and ``metadata["said"]``.
     """
 
     name: str
+    label: str
+    said: Mapping[Any, str]
     help: str
     kind: Kind
     default: Any
@@ -99,6 +102,8 @@ def _described(field: "Field[Any]", hint: Any, shared: bool) -> WishField:
     offered = tuple(field.metadata.get("choices", choices))
     return WishField(
         name=field.name,
+        label=str(field.metadata.get("label", field.name.replace("_", " ").capitalize())),
+        said=field.metadata.get("said", {}),
         help=str(field.metadata.get("help", "")),
         kind="choice" if offered else kind,
         default=_default(field),

@@ -20,10 +20,11 @@ FALLING = "ddim"
 
 @dataclass(frozen=True)
 class Arm:
-    """One side of a comparison."""
+    """One side of a comparison; ``weight`` is that of the wish whose weight is swept."""
 
     name: str
     request: Request
+    weight: float | None = None
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,11 @@ class Outcome:
     success: dict[str, float]
     fluency: float
 
+    @property
+    def mean_success(self) -> float:
+        """Over all wishes."""
+        return sum(self.success.values()) / max(1, len(self.success))
+
 
 def on_and_off(request: Request) -> list[Arm]:
     """With all wishes, and with none."""
@@ -55,7 +61,7 @@ def weights(request: Request, place: int, values: Sequence[float]) -> list[Arm]:
     """One wish at several weights; 0 leaves only what is kept exactly, and the controller's own weight is named so."""
     own = default_weight(request.wishes[place].name)
     said = {0.0: "weight 0 (no pull)", own: f"weight {own:g} (default)"}
-    return [Arm(said.get(v, f"weight {v:g}"), request.with_field(place, "weight", v)) for v in values]
+    return [Arm(said.get(v, f"weight {v:g}"), request.with_field(place, "weight", v), v) for v in values]
 
 
 def default_weight(name: str) -> float:

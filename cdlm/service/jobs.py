@@ -78,6 +78,10 @@ class Job(Generic[T]):
     def stop(self, patience: float = 0.0) -> None:
         """Ask it to end, which it does at its next step, and wait for that at most ``patience`` seconds."""
         self._stop.set()
+        self.wait(patience)
+
+    def wait(self, patience: float) -> None:
+        """Wait for its end at most ``patience`` seconds."""
         self._over.wait(patience)
 
     def step(self, share: float | None = None, note: str | None = None) -> None:

@@ -240,10 +240,6 @@ class Request:
         """The first ``count`` different texts."""
         return list(dict.fromkeys(texts))[: self.count]
 
-    def without(self, place: int) -> "Request":
-        """The same without one of its wishes."""
-        return replace(self, wishes=tuple(w for n, w in enumerate(self.wishes) if n != place))
-
     def with_field(self, place: int, name: str, value: Any) -> "Request":
         """The same with one field of one wish changed."""
         changed = [Wish(w.name, {**w.fields, name: value}) if n == place else w for n, w in enumerate(self.wishes)]

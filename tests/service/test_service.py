@@ -4,8 +4,10 @@ import html
 import json
 import os
 import re
+import shutil
 import threading
 import time
+from collections import Counter
 from itertools import pairwise
 
 import pytest
@@ -13,20 +15,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cdlm.control.fields import read_words, typed_words
+from cdlm.hub import find_model
 from cdlm.pipeline import Pipeline
 from cdlm.service import jobs
-from cdlm.service.blanking import blanks, template_of
+from cdlm.service.about import about
+from cdlm.service.blanking import blanks, places_of_fills, template_of
 from cdlm.service.compare import compare, default_weight, has_weight, on_and_off, weights, weights_to_try
 from cdlm.service.difference import word_difference
-from cdlm.service.jobs import Busy, Job, Jobs
+from cdlm.service.jobs import Busy, Job, Jobs, Stopped
 from cdlm.service.limits import RequestError
-from cdlm.service.models import ModelRefused, check_folder
+from cdlm.service.models import ModelRefused, ModelStore, check_folder
 from cdlm.service.names import told_apart
 from cdlm.service.numbers import read_numbers
 from cdlm.service.replay import Moment, Trajectory, replay_page
 from cdlm.service.request import Request, Wish
 from cdlm.service.tables import to_csv
-from cdlm.service.work import perform
+from cdlm.service.work import Pace, perform
 from cdlm.templates import template_wish
 
 plain = st.recursive(
@@ -173,7 +177,7 @@ def test_weights_to_try_lie_around_the_default_and_are_named():
 def test_success_is_counted_for_each_wish_of_a_kind(pipe: Pipeline):
     asked = (Wish("keywords", {"include": ["pub"]}), Wish("keywords", {"exclude": ["the"]}))
     arms = on_and_off(Request(count=4, steps=8, wishes=asked))
-    outcomes = compare(arms, arms[0].request, pipe, lambda share=None, note=None: None)
+    outcomes = compare(arms, arms[0].request, pipe, unhurried)
     for outcome in outcomes:
         words = [[w.lower() for w in text.words] for text in outcome.result.output]
         shares = [sum("pub" in w for w in words) / 4, sum("the" not in w for w in words) / 4]
@@ -215,17 +219,87 @@ def test_replay_page_escapes_everything(text):
     assert "default-src 'none'" in page
 
 
+def unhurried(share=None, note=None):
+    """A step of a job that nobody stops."""
+
+
 def test_trajectory_ends_in_the_written_text_and_does_not_change_it(pipe: Pipeline):
     request = Request(count=3, wishes=(Wish("keywords", {"include": ["Italian"]}),))
-    result = perform(request, pipe, lambda share=None, note=None: None)
+    result = perform(request, pipe, unhurried)
     untouched = pipe.generate(3, controllers=request.controllers())
     assert result.output.texts == untouched.texts
     for text in result.output.texts:
-        found = result.trajectory(text, pipe)
+        found = result.judged(result.trajectory(text, pipe), pipe, unhurried)
         assert found.moments[-1].text == text
         assert all(found.moments[-1].decided)
         assert found.curves["keywords"][-1] == 1.0
         assert all(0 <= c <= 1 for m in found.moments for c in m.certainty)
+
+
+def test_judging_a_trajectory_can_be_stopped_and_judges_each_text_as_it_is(pipe: Pipeline, monkeypatch):
+    monkeypatch.setattr("cdlm.service.replay._JUDGED_AT_ONCE", 2)
+    wishes = (Wish("keywords", {"include": ["pub"]}), Wish("keywords", {"exclude": ["the"]}))
+    result = perform(Request(count=1, steps=40, wishes=wishes), pipe, unhurried)
+    found = result.trajectory(result.output[0].text, pipe)
+    steps = []
+
+    def stop_at_the_second(share, note):
+        steps.append(share)
+        if len(steps) == 2:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        result.judged(found, pipe, stop_at_the_second)
+    assert steps == sorted(steps)
+    curves = result.judged(found, pipe, unhurried).curves
+    assert list(curves) == ["keywords", "keywords 2"]
+    for number, wish in enumerate(result.request.controllers()):
+        alone = [pipe.judge([m.text], [wish])[0][0].score for m in found.moments]
+        assert list(curves.values())[number] == tuple(alone)
+
+
+@pytest.mark.parametrize(
+    ("verb", "text"), [("infill", "Le Bœuf 🐄 is a [2] pub ."), ("edit", "Le Bœuf is a cheap 🐄 pub.")]
+)
+def test_replay_shows_unknown_words_as_they_were_typed(pipe: Pipeline, verb, text):
+    result = perform(Request(verb=verb, text=text, count=1, candidates=1, steps=8), pipe, unhurried)
+    for moment in result.trajectory(result.output[0].text, pipe).moments:
+        assert {"Bœuf", "🐄"} <= set(moment.words)
+        assert "[UNK]" not in moment.words
+
+
+def test_model_that_cannot_be_loaded_says_why_whatever_went_wrong(tmp_path):
+    folder = tmp_path / "odd"
+    shutil.copytree(find_model("e2e"), folder, ignore=shutil.ignore_patterns("heads"))
+    (folder / "length_head.json").write_text("[]", encoding="utf-8")  # a TypeError inside, not a ModelNotFound
+    store = ModelStore([tmp_path])
+    store.begin(str(folder))
+    for _ in range(600):
+        if store.failed(str(folder)) or store.ready(str(folder)):
+            break
+        time.sleep(0.05)
+    assert store.ready(str(folder)) is None
+    assert store.failed(str(folder))
+    assert "Traceback" not in store.failed(str(folder))
+
+
+def test_expected_seconds_follow_what_was_measured():
+    pace, request = Pace(), Request(count=2, steps=10)
+    assert pace.expect(request) > 0
+    pace.learn(request, 3.0)
+    assert pace.expect(request) == pytest.approx(3.0)
+    assert pace.expect(Request(count=4, steps=20)) == pytest.approx(12.0)
+    pace.learn(request, 5.0)
+    assert pace.expect(request) == pytest.approx(4.0)
+    assert pace.expect(Request(count=2, steps=10, wishes=(Wish("length", {"low": 9}),))) == pytest.approx(4.0)
+
+
+def test_frequent_words_are_those_of_the_corpus(pipe: Pipeline, corpus):
+    found = about(pipe, find_model("e2e")).frequent
+    text = (corpus("e2e") / "train.txt").read_text(encoding="utf-8")
+    counts = Counter(re.findall("[A-Za-z]+", text))
+    assert found[:8] == tuple(word for word, _ in counts.most_common(8))
+    assert {word for word, _ in counts.most_common(15)} <= set(found)
 
 
 def test_callback_that_raises_ends_the_run(pipe: Pipeline):
@@ -273,6 +347,18 @@ def test_blanked_sentence_keeps_its_context(data, pipe: Pipeline):
         t for t in [text[: gaps[0].start], *kept, text[gaps[-1].end :]] if t
     ]
     assert sum(g.words for g in gaps) == len(chosen)
+
+
+@pytest.mark.parametrize(
+    ("template", "places"),
+    [
+        ("The Eagle is [3] near [2] .", [(4, 6), (8, 9)]),
+        ("[2] pub [1-3] near [2]", [(1, 2), None, None]),
+        ("[*] pub", [None]),
+    ],
+)
+def test_places_of_fills_are_known_up_to_the_first_open_length(pipe: Pipeline, template, places):
+    assert places_of_fills(pipe.plan([template_wish(template)])) == places
 
 
 @given(st.text(max_size=30), st.text(max_size=30))
