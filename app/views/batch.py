@@ -124,8 +124,9 @@ def _table(rows: "list[dict[str, Any]]") -> "pd.DataFrame":
 def _widths(table: "pd.DataFrame") -> dict[str, Any]:
     """So narrow that the verdicts are seen beside the text without scrolling."""
     column = st.column_config.Column
-    judged = {c: column(width=130) for c in table if c not in (*FIRST, *LAST)}
-    return {**judged, "request": column(width=65), "text": column(width=330), "satisfied": column(width=75)}
+    judged = {c: column(width=120) for c in table if c not in (*FIRST, *LAST)}
+    first = dict(zip(FIRST, (65, 260, 150, 75), strict=True))
+    return judged | {name: column(width=width) for name, width in first.items()}
 
 
 def _show_downloads(rows: "list[dict[str, Any]]") -> None:

@@ -190,8 +190,8 @@ def _show_charts(outcomes: "Sequence[Outcome]") -> None:
     share = alt.Y("success:Q", axis=alt.Axis(format="%"), scale=alt.Scale(domain=[0, 1]), title="wishes that hold")
     nats: dict[str, Any] = {"scale": alt.Scale(zero=False, nice=True), "title": "nats per token"}
     path = alt.Chart(rows).encode(x=alt.X("nats per token:Q", **nats), y=share, order="weight:Q", tooltip=list(rows))
-    names = path.mark_text(dy=-12, fontSize=13).encode(text=alt.Text("weight:Q", format="~g"))
-    st.altair_chart((path.mark_line(point=True, opacity=0.6) + names).properties(height=260))
+    points = path.mark_point(filled=True, size=90, opacity=1).encode(color=alt.Color("weight:N", title="weight"))
+    st.altair_chart((path.mark_line(opacity=0.4) + points).properties(height=260))
     st.caption("A point a weight. Up: more wishes hold. Left: the texts read better.")
     axis = alt.Axis(values=sorted(rows["weight"]), format="~g", labelOverlap="greedy")
     x = alt.X("weight:Q", title="weight", axis=axis)

@@ -157,8 +157,12 @@ def test_blanks_words_with_the_keyboard_alone(visit):
     tab.keyboard.press("Enter")
     tab.get_by_role("textbox", name="Sentence").wait_for()
     visit.settle()
+    reach(tab, "BUTTON", "The")  # one stop for all words; arrows lead from word to word
     for word in ("cheap", "river"):
-        reach(tab, "BUTTON", word)
+        for _ in range(10):
+            if tab.evaluate("document.activeElement.innerText") == word:
+                break
+            tab.keyboard.press("ArrowRight")
         tab.keyboard.press("Enter")
         visit.settle()
     reach(tab, "BUTTON", "Fill the gaps")
