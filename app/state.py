@@ -99,10 +99,19 @@ def start(page: str, work: Callable[[Step], Any]) -> None:
     if old is not None:
         old.stop()
     drop(page, "message")
+    drop(page, "job")
     try:
         put(page, "job", jobs().start(work, _visitor_is_there()))
     except Busy as error:
         put(page, "message", str(error))
+
+
+def refuse(page: str, error: Exception) -> None:
+    """What cannot be done becomes the page's message, in place of what the last job that ended has said."""
+    old = job(page)
+    if old is not None and not old.running:
+        drop(page, "job")
+    put(page, "message", str(error))
 
 
 def _visitor_is_there() -> Callable[[], bool]:

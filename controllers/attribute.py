@@ -35,7 +35,9 @@ class Attribute(Labelled):
     task = "attribute"
     attribute: str = field(metadata={"help": "field, such as food", "example": "food"})
     value: str = field(metadata={"help": "its value, such as Italian", "example": "Italian"})
-    literal: bool = field(default=True, metadata={"help": "write the value out where texts mostly do"})
+    literal: bool = field(
+        default=True, metadata={"help": "write the value out where texts mostly do", "label": "Write the value out"}
+    )
 
     @classmethod
     def choices(cls, shelf: Shelf, given: Mapping[str, Any]) -> Mapping[str, Sequence[str]]:

@@ -35,13 +35,27 @@ class Keywords(Controller):
     """
 
     name = "keywords"
-    include: Sequence[str] = field(default=(), metadata={"help": "words or phrases that must appear"})
-    exclude: Sequence[str] = field(default=(), metadata={"help": "words or phrases that must not appear"})
+    include: Sequence[str] = field(
+        default=(), metadata={"help": "words or phrases that must appear", "label": "Words that must appear"}
+    )
+    exclude: Sequence[str] = field(
+        default=(), metadata={"help": "words or phrases that must not appear", "label": "Words that must not appear"}
+    )
     placement: Literal["sampled", "guided"] = field(
-        default="sampled", metadata={"help": "how included words find their place"}
+        default="sampled",
+        metadata={
+            "help": "how included words find their place",
+            "label": "Where they go",
+            "said": {"sampled": "drawn anew for every text", "guided": "where the model likes them best"},
+        },
     )
     at: dict[str, int] = field(
-        default_factory=dict, metadata={"help": "phrase: word position it begins at, from 1", "example": {"pub": 3}}
+        default_factory=dict,
+        metadata={
+            "help": "phrase: word position it begins at, from 1",
+            "label": "Words at a fixed place",
+            "example": {"pub": 3},
+        },
     )
 
     def __post_init__(self) -> None:

@@ -23,9 +23,10 @@ class Length(Controller):
     """
 
     name = "length"
-    low: int = field(metadata={"help": "words, punctuation counted", "example": 16})
+    low: int = field(metadata={"help": "words, punctuation counted", "label": "Words, at least", "example": 16})
     high: int | None = field(
-        default=None, metadata={"help": "largest number of words; empty: exactly the first number"}
+        default=None,
+        metadata={"help": "largest number of words; empty: exactly the first number", "label": "Words, at most"},
     )
     tolerance: float | None = field(
         default=None, metadata={"help": "words that the number may well be off; empty: it may not"}

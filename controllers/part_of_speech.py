@@ -33,7 +33,11 @@ class PartOfSpeech(Learned):
     name = "pos"
     task = "pos"
     tags: str = field(
-        metadata={"help": "tags in order, such as DET ADJ? NOUN+ VERB *", "example": "DET ADJ? NOUN+ VERB *"}
+        metadata={
+            "label": "Tags in order",
+            "help": "tags in order, such as DET ADJ? NOUN+ VERB *",
+            "example": "DET ADJ? NOUN+ VERB *",
+        }
     )
 
     def __post_init__(self) -> None:

@@ -42,14 +42,27 @@ class Spans(Learned):
     name = "spans"
     task = "spans"
     spans: Sequence[tuple[int, int, str]] = field(
-        default=(), metadata={"help": "first word, last word (from 1), label", "example": [[4, 7, "NP"]]}
+        default=(),
+        metadata={
+            "help": "first word, last word (from 1), label",
+            "label": "Phrases at fixed places",
+            "example": [[4, 7, "NP"]],
+        },
     )
-    contains: Sequence[str] = field(default=(), metadata={"help": "phrases anywhere, such as NP 3-5"})
+    contains: Sequence[str] = field(
+        default=(), metadata={"help": "phrases anywhere, such as NP 3-5", "label": "Phrases anywhere"}
+    )
     tagger: str | Path | Head = field(
-        default="", metadata={"help": "folder of the head for dependencies; empty: the model's own"}
+        default="",
+        metadata={
+            "help": "folder of the head for dependencies; empty: the model's own",
+            "label": "Head for dependencies",
+        },
     )
     weight: float = field(default=8.0, kw_only=True, metadata={"help": "how strongly the soft part pulls"})
-    templates: float = field(default=2.0, metadata={"help": "weight of the labels that such phrases have"})
+    templates: float = field(
+        default=2.0, metadata={"help": "weight of the labels that such phrases have", "label": "Weight of the labels"}
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -32,12 +32,23 @@ class DependencyTree(Learned):
     name = "tree"
     task = "dependencies"
     like: str = field(
-        metadata={"help": "sentence whose grammar to follow", "example": "The Eagle is a pub near the river"}
+        metadata={
+            "help": "sentence whose grammar to follow",
+            "label": "Sentence to follow",
+            "example": "The Eagle is a pub near the river",
+        }
     )
     weight: float = field(default=2.0, kw_only=True, metadata={"help": "how strongly the soft part pulls"})
-    arcs: float = field(default=1.0, metadata={"help": "weight of who depends on whom, beside the labels"})
+    arcs: float = field(
+        default=1.0,
+        metadata={"help": "weight of who depends on whom, beside the labels", "label": "Weight of the arcs"},
+    )
     other_tag: float = field(
-        default=-1.5, metadata={"help": "log-evidence of the right label with another tag; 0: tags do not matter"}
+        default=-1.5,
+        metadata={
+            "help": "log-evidence of the right label with another tag; 0: tags do not matter",
+            "label": "Evidence of another tag",
+        },
     )
 
     def __post_init__(self) -> None:

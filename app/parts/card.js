@@ -11,6 +11,7 @@ export default function ({ data, parentElement }) {
   if (card) card.replaceChildren();
   else card = make(parentElement, "div", "card");
   const head = make(card, "div", "head");
+  if (data.rank) make(head, "span", "rank", data.rank + ".");
   const text = make(head, "p", "text");
   text.dir = "auto";
   const tags = { same: "span", come: "ins", gone: "del" };

@@ -15,8 +15,12 @@ if TYPE_CHECKING:
 _HERE = Path(__file__).parent
 
 
-def show_card(segments: Sequence[Segment], verdicts: "Sequence[Verdict]", key: str) -> None:
-    """A text with its wishes below, each with a tick or a cross and why, and a button that copies the text."""
+def show_card(segments: Sequence[Segment], verdicts: "Sequence[Verdict]", key: str, rank: int | None = None) -> None:
+    """A text with its wishes below, each with a tick or a cross and why, and a button that copies the text.
+
+    Args:
+        rank: its place among the texts, 1 for the best; None where they are not ranked.
+    """
     component = st.components.v2.component(
         "cdlm_card",
         css=(_HERE / "card.css").read_text(encoding="utf-8"),
@@ -24,6 +28,7 @@ def show_card(segments: Sequence[Segment], verdicts: "Sequence[Verdict]", key: s
     )
     data = {
         "segments": [{"text": s.text, "kind": s.kind} for s in segments],
+        "rank": rank,
         "verdicts": [{"name": v.name, "held": v.satisfied, "detail": v.detail} for v in verdicts],
     }
     component(key=key, data=data)

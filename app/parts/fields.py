@@ -22,7 +22,7 @@ def show_field(field: "WishField", key: str, offered: Sequence[str]) -> Any:
     Raises:
         ValueError: JSON that is none.
     """
-    label = field.name.replace("_", " ").capitalize()
+    label = field.label
     choices = list(field.choices or offered)
     if choices and st.session_state.get(key) not in (None, *choices):
         del st.session_state[key]  # the model, or the field before, offers other values now
@@ -30,7 +30,7 @@ def show_field(field: "WishField", key: str, offered: Sequence[str]) -> Any:
         state.first_at(key, _first(field, choices))
     options: dict[str, Any] = {"key": key, "help": plain(field.help) or None, "persist_state": "session"}
     if choices:
-        return st.selectbox(label, choices, **options)
+        return st.selectbox(label, choices, format_func=lambda value: field.said.get(value, value), **options)
     if field.kind == "flag":
         return st.checkbox(label, **options)
     if field.kind == "whole":

@@ -8,6 +8,7 @@ import streamlit as st
 from app import state
 from app.parts.components import show_card, show_player
 from app.parts.plain import plain
+from app.parts.running import show_job
 from cdlm.service.difference import Segment
 
 if TYPE_CHECKING:
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from cdlm.service.replay import Trajectory
     from cdlm.service.work import Result
 
+SHORT = 0.2
+"""Seconds for which a page waits for the curves, most of which are there by then."""
 Draw = Callable[["Written"], Sequence[Segment]]
 
 
@@ -28,19 +31,27 @@ def show_result(page: str, result: "Result", draw: Draw = as_it_is, hide: Sequen
     """Cards, best first; the trajectory of one of them; downloads.
 
     Args:
-        draw: how a text is marked. hide: wishes whose verdict is shown only when it is missed. across: cards side by side.
+        draw: how a text is marked. hide: wishes whose verdict is shown only when it is missed. across: cards side by side at
+            most; fewer where that leaves no hole.
     """
     from cdlm.sampling.select import best_first
 
     written = best_first(list(result.output))
     _show_summary(result)
-    columns = st.columns(across) if across > 1 else [st.container()]
-    for number, text in enumerate(written):
-        with columns[number % across], st.container(border=True, key=state.key(page, f"card{number}")):
-            shown = [v for v in text.verdicts if v.name not in hide or not v.satisfied]
-            show_card(draw(text), shown, key=state.key(page, f"text{number}"))
+    across = _without_hole(len(written), across)
+    for start in range(0, len(written), across):
+        for number, column in enumerate(st.columns(across)[: len(written) - start], start):
+            text = written[number]
+            with column, st.container(border=True, key=state.key(page, f"card{number}")):
+                shown = [v for v in text.verdicts if v.name not in hide or not v.satisfied]
+                show_card(draw(text), shown, state.key(page, f"text{number}"), rank=number + 1)
     _show_takeaway(page, result, written)
     _show_trajectory(page, result, written)
+
+
+def _without_hole(cards: int, most: int) -> int:
+    """Columns for so many cards: the most that fill every row, or all that may be where none does."""
+    return next((n for n in range(min(cards, most), 1, -1) if cards % n == 0), max(1, min(cards, most)))
 
 
 def _show_summary(result: "Result") -> None:
@@ -93,19 +104,41 @@ def _show_trajectory(page: str, result: "Result", written: "Sequence[Written]") 
         st.caption("This text was left as it was: there is nothing to replay.")
         return
     show_player(found, key=state.key(page, "player"))
+    if result.request.judged() and not found.curves:
+        _show_judging(page)
     _show_replay_download(page, found, written[number].text)
 
 
 def _trajectory(page: str, result: "Result", text: str, pipe: "Pipeline") -> "Trajectory | None":
-    """Judged once for each result and text."""
+    """How a text came to be. Judging all its steps is a job of its own, begun when it is looked at, kept once it is done."""
     kept = state.get(page, "trajectories")
     if kept is None or kept[0] is not result:
         kept = (result, {})
         state.put(page, "trajectories", kept)
-    if text not in kept[1]:
-        kept[1][text] = result.trajectory(text, pipe)
-    found: Trajectory | None = kept[1][text]
-    return found
+        state.drop(page, "judging")
+    known: dict[str, Trajectory | None] = kept[1]
+    if text not in known:
+        known[text] = result.trajectory(text, pipe)
+    found = known[text]
+    if found is not None and result.request.judged() and not found.curves and state.get(page, "judging") != text:
+        state.put(page, "judging", text)
+        state.start(_judging(page), lambda step: known.update({text: result.judged(found, pipe, step)}))
+        if (job := state.job(_judging(page))) is not None:
+            job.wait(SHORT)
+    return known[text]
+
+
+def _judging(page: str) -> str:
+    return state.key(page, "judging")
+
+
+def _show_judging(page: str) -> None:
+    """How far the judging is, and a way to have it after all where it was stopped or refused."""
+    show_job(_judging(page))
+    job = state.job(_judging(page))
+    if job is None or not job.running:
+        again = "Show how far each wish held at each step"
+        st.button(again, key=state.key(page, "judge"), on_click=state.drop, args=(page, "judging"))
 
 
 def _show_replay_download(page: str, trajectory: "Trajectory", text: str) -> None:

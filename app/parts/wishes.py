@@ -69,8 +69,13 @@ def load(page: str, wishes: "tuple[Wish, ...]") -> None:
             st.session_state[_key(page, entry, "window")] = window
 
 
-def show_wishes(page: str, pipe: "Pipeline | None", elsewhere: tuple[str, ...] = ("infill",)) -> "tuple[Wish, ...]":
+def show_wishes(
+    page: str, pipe: "Pipeline | None", elsewhere: tuple[str, ...] = ("infill",), without: str = "Add one."
+) -> "tuple[Wish, ...]":
     """The page's wishes as forms; a form that cannot be read shows why and counts as a message of the page.
+
+    Args:
+        elsewhere: controllers that this page does not take. without: what to do where there is no wish yet.
 
     Raises:
         ValueError: a field that cannot be read.
@@ -83,7 +88,7 @@ def show_wishes(page: str, pipe: "Pipeline | None", elsewhere: tuple[str, ...] =
     with bar.popover("Add a wish", icon=":material/add:", key=state.key(page, "add")):
         _show_choices(page, pipe, elsewhere)
     if not entries(page):
-        st.caption("No wish yet: the model writes what it likes. Add one, or start from an example.")
+        st.caption(f"No wish yet: the model writes what it likes. {without}")
     return tuple(_show_entry(page, entry, pipe, elsewhere) for entry in entries(page))
 
 
@@ -92,15 +97,14 @@ def _show_choices(page: str, pipe: "Pipeline", elsewhere: tuple[str, ...]) -> No
     from cdlm.control.registry import find_controller, registered
 
     for name in registered():
-        controller = find_controller(name)
-        reason = _reason(name, controller, pipe, elsewhere)
+        reason = _reason(name, pipe, elsewhere)
         key = state.key(page, f"add.{name}")
         st.button(name, key=key, disabled=bool(reason), on_click=_add, args=(page, name), width="stretch")
-        st.caption(plain(reason or purpose(controller)))
+        st.caption(plain(reason or purpose(find_controller(name))))
 
 
-def _reason(name: str, controller: "type[Controller]", pipe: "Pipeline", elsewhere: tuple[str, ...]) -> str:
-    return ELSEWHERE[name] if name in elsewhere else why_not(controller, pipe)
+def _reason(name: str, pipe: "Pipeline", elsewhere: tuple[str, ...]) -> str:
+    return ELSEWHERE[name] if name in elsewhere else why_not(name, pipe)
 
 
 def _show_entry(page: str, entry: Entry, pipe: "Pipeline", elsewhere: tuple[str, ...]) -> "Wish":
@@ -119,7 +123,7 @@ def _show_entry(page: str, entry: Entry, pipe: "Pipeline", elsewhere: tuple[str,
             on_click=remove,
             args=(page, entry),
         )
-        reason = _reason(entry.name, controller, pipe, elsewhere)
+        reason = _reason(entry.name, pipe, elsewhere)
         if reason:
             st.warning(plain(reason), icon=":material/block:")
         return tidy(entry.name, _show_fields(page, entry, controller, pipe))

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from app import state
+from app.parts.plain import plain
 from app.parts.results import message
 from app.parts.running import show_job
 from app.parts.starting import show_start
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from cdlm.service.batch import Batch
 
 PAGE = "batch"
+FIRST, LAST = ("request", "text", "error", "satisfied"), ("surprise", "evaluations", "model", "seed")
 POLL = 0.5
 
 
@@ -50,14 +52,18 @@ def _show_example(pipe: "Pipeline | None") -> None:
 
 
 def _read(name: str, data: bytes, identity: str) -> None:
-    """Read an uploaded file, once."""
+    """Read an uploaded file, once: another model in the sidebar takes nothing away that is done."""
     from cdlm.service.batch import Batch
     from cdlm.service.tables import read_requests
 
-    if state.get(PAGE, "read") == (identity, state.model_name()):
+    if state.get(PAGE, "read") == identity:
         return
-    state.put(PAGE, "read", (identity, state.model_name()))
+    if (job := state.job(PAGE)) is not None:
+        job.stop()
+    state.put(PAGE, "read", identity)
+    state.put(PAGE, "read_for", state.model_name())
     state.drop(PAGE, "unreadable")
+    state.drop(PAGE, "job")
     try:
         requests = read_requests(name, data, state.model_name())
         for request in requests:
@@ -78,8 +84,21 @@ def _show_batch(batch: "Batch") -> None:
             store = state.store()
             state.start(PAGE, lambda step: batch.run(store, step))
             st.rerun()
+    _show_other_model(running)
     show_job(PAGE)
     st.fragment(_show_rows, run_every=POLL if running else None)(batch)
+
+
+def _show_other_model(running: bool) -> None:
+    """A file is read for the model of that moment; what to do where another one is chosen by now."""
+    read_for, chosen = state.get(PAGE, "read_for"), state.model_name()
+    if read_for == chosen:
+        return
+    st.info(f"Requests that name no model are written by {plain(read_for)}, chosen when the file was read.")
+    if state.get(PAGE, "file") is not None:
+        label = f"Begin anew with {plain(chosen)}; what is done is dropped"
+        key = state.key(PAGE, "read_again")
+        st.button(label, key=key, disabled=running, on_click=state.drop, args=(PAGE, "read"))
 
 
 def _show_rows(batch: "Batch") -> None:
@@ -87,20 +106,27 @@ def _show_rows(batch: "Batch") -> None:
     st.markdown(f"**{len(batch.requests)}** requests, **{len(batch.done)}** done")
     rows = batch.rows
     if rows:
-        wide = {"error": st.column_config.TextColumn(width="medium")}
-        key = state.key(PAGE, "rows")
-        st.dataframe(_table(rows), hide_index=True, height="auto", column_config=wide, key=key)
+        table, key = _table(rows), state.key(PAGE, "rows")
+        st.dataframe(table, hide_index=True, height="auto", column_config=_widths(table), key=key)
         _show_downloads(rows)
 
 
 def _table(rows: "list[dict[str, Any]]") -> "pd.DataFrame":
-    """What went wrong stands beside the text, not at the far end."""
+    """What went wrong and what the judges say stand beside the text, figures at the far end."""
     import pandas as pd
 
     table = pd.DataFrame(rows)
     table = table.fillna({c: "" for c in table if table[c].map(lambda value: isinstance(value, str)).any()})
-    first = [c for c in ("request", "text", "error", "satisfied") if c in table]
-    return table[[*first, *(c for c in table if c not in first)]]
+    first, last = ([c for c in names if c in table] for names in (FIRST, LAST))
+    return table[[*first, *(c for c in table if c not in (*first, *last)), *last]]
+
+
+def _widths(table: "pd.DataFrame") -> dict[str, Any]:
+    """So narrow that the verdicts are seen beside the text without scrolling."""
+    column = st.column_config.Column
+    judged = {c: column(width=120) for c in table if c not in (*FIRST, *LAST)}
+    first = dict(zip(FIRST, (65, 260, 150, 75), strict=True))
+    return judged | {name: column(width=width) for name, width in first.items()}
 
 
 def _show_downloads(rows: "list[dict[str, Any]]") -> None:

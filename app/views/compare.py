@@ -1,7 +1,7 @@
 """Compare: the same seed with and without wishes, under two steerings, or over a range of one weight."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
@@ -10,8 +10,8 @@ from app.parts.components import show_card
 from app.parts.plain import plain
 from app.parts.results import as_it_is, message
 from app.parts.running import finished, show_job
-from app.parts.settings import show_count, show_quality, show_seed
-from app.parts.starting import show_start
+from app.parts.settings import show_count, show_expected, show_quality, show_seed
+from app.parts.starting import show_start, start_bar
 from app.parts.wishes import show_wishes
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from cdlm.pipeline import Pipeline
     from cdlm.service.compare import Arm, Outcome
+    from cdlm.service.jobs import Step
     from cdlm.service.request import Request
 
 PAGE = "compare"
@@ -55,17 +56,20 @@ def _show_question(pipe: "Pipeline | None") -> None:
         arms = _arms(str(mode), request) if request else ()
     except ValueError as error:
         message(error)
-    pressed = show_start(PAGE, "Compare", bool(arms))
+    with start_bar(PAGE):
+        pressed = show_start(PAGE, "Compare", bool(arms))
+        if arms:
+            show_expected(*(arm.request for arm in arms))
     if pressed and request is not None and pipe is not None:
         _ask(arms, request, pipe)
 
 
 def _show_request(pipe: "Pipeline | None") -> "Request | None":
-    wishes = show_wishes(PAGE, pipe)
+    wishes = show_wishes(PAGE, pipe, without="Add one to compare with.")
     with st.container(border=True, key=state.key(PAGE, "settings")):
         left, right = st.columns(2)
         with left:
-            count = show_count(PAGE, "Texts each", 4, 16)
+            count = show_count(PAGE, "Texts each", 4)
         with right:
             seed = show_seed(PAGE)
         steps = show_quality(PAGE)
@@ -120,25 +124,34 @@ def _ask(arms: "Sequence[Arm]", request: "Request", pipe: "Pipeline") -> None:
             arm.request.controllers()
         state.store().check_wishes(request.wishes)
     except ValueError as error:
-        state.put(PAGE, "message", str(error))
+        state.refuse(PAGE, error)
         return
-    state.put(PAGE, "asked", state.get(PAGE, "mode"))
-    state.start(PAGE, lambda step: compare(arms, request, pipe, step))
+    pace = state.pace()
+
+    def work(step: "Step") -> "list[Outcome]":
+        outcomes = compare(arms, request, pipe, step)
+        for outcome in outcomes:
+            pace.learn(outcome.arm.request, outcome.result.seconds)
+        return outcomes
+
+    state.start(PAGE, work)
 
 
 def _show_outcomes(outcomes: "Sequence[Outcome]") -> None:
     _show_figures(outcomes)
-    if state.get(PAGE, "asked") == SWEEP and len(outcomes) > 1:
-        _show_chart(outcomes)
+    if len(outcomes) > 1 and all(o.arm.weight is not None for o in outcomes):
+        _show_charts(outcomes)
     for start in range(0, len(outcomes), 2):
-        for column, outcome in zip(st.columns(2), outcomes[start : start + 2], strict=False):
+        for place, column in enumerate(st.columns(2)[: len(outcomes) - start], start):
             with column:
-                st.markdown(f"**{plain(outcome.arm.name)}**")
-                for number, written in enumerate(outcome.result.output):
-                    with st.container(border=True):
-                        show_card(
-                            as_it_is(written), written.verdicts, state.key(PAGE, f"{start}.{outcome.arm.name}.{number}")
-                        )
+                _show_texts(place, outcomes[place])
+
+
+def _show_texts(place: int, outcome: "Outcome") -> None:
+    st.markdown(f"**{plain(outcome.arm.name)}**")
+    for number, written in enumerate(outcome.result.output):
+        with st.container(border=True):
+            show_card(as_it_is(written), written.verdicts, state.key(PAGE, f"arm{place}.{number}"))
 
 
 def _table(outcomes: "Sequence[Outcome]") -> "pd.DataFrame":
@@ -162,20 +175,25 @@ def _show_figures(outcomes: "Sequence[Outcome]") -> None:
     st.caption("Nats per token: the model's own bound on how likely the texts are; lower reads better.")
 
 
-def _show_chart(outcomes: "Sequence[Outcome]") -> None:
-    """Success and fluency over the weights, side by side."""
+def _show_charts(outcomes: "Sequence[Outcome]") -> None:
+    """Success against fluency, a point a weight; below it both over the weight."""
     import altair as alt
     import pandas as pd
 
     rows = pd.DataFrame(
         {
-            "weight": [o.arm.name.split()[1] for o in outcomes],
-            "success": [sum(o.success.values()) / max(1, len(o.success)) for o in outcomes],
+            "weight": [o.arm.weight for o in outcomes],
+            "success": [o.mean_success for o in outcomes],
             "nats per token": [o.fluency for o in outcomes],
         }
     )
-    x = alt.X("weight:N", sort=None, title="weight", axis=alt.Axis(labelAngle=0, labelOverlap=False))
     share = alt.Y("success:Q", axis=alt.Axis(format="%"), scale=alt.Scale(domain=[0, 1]), title="wishes that hold")
-    fluency = alt.Y("nats per token:Q", scale=alt.Scale(zero=False), title="nats per token")
-    for column, y in zip(st.columns(2), (share, fluency), strict=True):
-        column.altair_chart(alt.Chart(rows).mark_line(point=True).encode(x=x, y=y), height=260)
+    nats: dict[str, Any] = {"scale": alt.Scale(zero=False, nice=True), "title": "nats per token"}
+    path = alt.Chart(rows).encode(x=alt.X("nats per token:Q", **nats), y=share, order="weight:Q", tooltip=list(rows))
+    points = path.mark_point(filled=True, size=90, opacity=1).encode(color=alt.Color("weight:N", title="weight"))
+    st.altair_chart((path.mark_line(opacity=0.4) + points).properties(height=260))
+    st.caption("A point a weight. Up: more wishes hold. Left: the texts read better.")
+    axis = alt.Axis(values=sorted(rows["weight"]), format="~g", labelOverlap="greedy")
+    x = alt.X("weight:Q", title="weight", axis=axis)
+    for column, y in zip(st.columns(2), (share, alt.Y("nats per token:Q", **nats)), strict=True):
+        column.altair_chart(alt.Chart(rows).mark_line(point=True).encode(x=x, y=y), height=220)

@@ -5,11 +5,10 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from app import state
-from app.parts.asking import ask, read_link
+from app.parts.asking import offer, read_link
 from app.parts.results import message, show_result
 from app.parts.running import finished, show_job
-from app.parts.settings import show_count, show_expected, show_quality, show_seed
-from app.parts.starting import show_start
+from app.parts.settings import show_count, show_quality, show_seed
 from app.parts.wishes import show_wishes
 from cdlm.service.difference import word_difference
 
@@ -29,12 +28,7 @@ def show() -> None:
     pipe = state.pipeline()
     asking, answer = st.columns([5, 7], gap="large")
     with asking:
-        request = _show_request(pipe)
-        pressed = show_start(PAGE, "Rewrite", request is not None)
-        if request is not None and pipe is not None:
-            show_expected(request)
-            if pressed:
-                ask(PAGE, request, pipe)
+        offer(PAGE, "Rewrite", _show_request(pipe), pipe)
     with answer:
         _show_answer()
 
@@ -58,7 +52,7 @@ def _show_request(pipe: "Pipeline | None") -> "Request | None":
     with st.container(border=True, key=state.key(PAGE, "settings")):
         left, right = st.columns(2)
         with left:
-            count = show_count(PAGE, "Versions", 3, 12)
+            count = show_count(PAGE, "Versions", 3)
         with right:
             seed = show_seed(PAGE)
         steps = show_quality(PAGE)

@@ -5,11 +5,10 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from app import state
-from app.parts.asking import ask, load_request, read_link
+from app.parts.asking import load_request, offer, read_link
 from app.parts.results import message, show_result
 from app.parts.running import finished, show_job
-from app.parts.settings import show_count, show_expected, show_quality, show_seed
-from app.parts.starting import show_start
+from app.parts.settings import show_candidates, show_count, show_quality, show_seed
 from app.parts.wishes import show_wishes
 from app.presets import GENERATE
 
@@ -28,8 +27,7 @@ def show() -> None:
     pipe = state.pipeline()
     asking, answer = st.columns([5, 7], gap="large")
     with asking:
-        request = _show_request(pipe)
-        _show_start(request, pipe)
+        offer(PAGE, "Generate", _show_request(pipe), pipe)
     with answer:
         show_job(PAGE)
         result = finished(PAGE)
@@ -51,40 +49,23 @@ def _show_request(pipe: "Pipeline | None") -> "Request | None":
     )
     wishes = None
     try:
-        wishes = show_wishes(PAGE, pipe)
+        wishes = show_wishes(PAGE, pipe, without="Add one, or start from an example.")
     except ValueError as error:
         message(error)
     with st.container(border=True, key=state.key(PAGE, "settings")):
         left, right = st.columns(2)
         with left:
-            count = show_count(PAGE, "Texts", 4, 32)
+            count = show_count(PAGE, "Texts", 4)
         with right:
             seed = show_seed(PAGE)
         steps = show_quality(PAGE)
-        candidates = _show_candidates()
+        hint = "Write so many for each text and keep the one that holds most and reads best."
+        candidates = show_candidates(PAGE, "Candidates a text", 1, hint)
     if pipe is None or wishes is None:
         return None
     from cdlm.service.request import Request
 
     return Request(model=state.model_name(), wishes=wishes, count=count, seed=seed, steps=steps, candidates=candidates)
-
-
-def _show_candidates() -> int:
-    key, hint = (
-        state.key(PAGE, "candidates"),
-        "Write so many for each text and keep the one that holds most and reads best.",
-    )
-    return int(st.number_input("Candidates a text", 1, 16, key=key, help=hint, persist_state="session"))
-
-
-def _show_start(request: "Request | None", pipe: "Pipeline | None") -> None:
-    ready = request is not None and pipe is not None
-    pressed = show_start(PAGE, "Generate", ready)
-    if request is None or pipe is None:
-        return
-    show_expected(request)
-    if pressed:
-        ask(PAGE, request, pipe)
 
 
 def _load_preset() -> None:

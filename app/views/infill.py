@@ -5,19 +5,19 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from app import state
-from app.parts.asking import ask, read_link
+from app.parts.asking import offer, read_link
+from app.parts.fills import show_fill_wishes
 from app.parts.plain import plain
 from app.parts.results import message, show_result
 from app.parts.running import finished, show_job
-from app.parts.settings import show_count, show_expected, show_quality, show_seed
-from app.parts.starting import show_start
+from app.parts.settings import show_candidates, show_count, show_quality, show_seed
 from app.parts.wishes import show_wishes
 
 if TYPE_CHECKING:
     from cdlm.output import Written
     from cdlm.pipeline import Pipeline
     from cdlm.service.difference import Segment
-    from cdlm.service.request import Request, Wish
+    from cdlm.service.request import Request
 
 PAGE = "infill"
 TYPE, CLICK = "Type a template", "Click words away"
@@ -29,18 +29,13 @@ def show() -> None:
     """The page."""
     st.title("Infill", anchor=False)
     st.caption("What you give stays as typed, character for character; the model writes what belongs into the gaps.")
-    read_link(PAGE)
+    read_link(PAGE, way=TYPE)
     pipe = state.pipeline()
     with st.container(border=True, key=state.key(PAGE, "template")):
         template = _show_template(pipe)
     asking, answer = st.columns([5, 7], gap="large")
     with asking:
-        request = _show_request(template, pipe)
-        pressed = show_start(PAGE, "Fill the gaps", request is not None)
-        if request is not None and pipe is not None:
-            show_expected(request)
-            if pressed:
-                ask(PAGE, request, pipe)
+        offer(PAGE, "Fill the gaps", _show_request(template, pipe), pipe)
     with answer:
         _show_answer(pipe)
 
@@ -74,7 +69,7 @@ def _show_template(pipe: "Pipeline | None") -> str:
 def _show_words(sentence: str, pipe: "Pipeline") -> str:
     """The sentence as buttons; those that are pressed become gaps."""
     from cdlm.service.blanking import blanks, template_of, words_of
-    from cdlm.service.request import check_text
+    from cdlm.service.limits import check_text
 
     check_text(sentence, "the sentence")
     words = words_of(sentence, pipe.tokenizer)
@@ -96,7 +91,7 @@ def _show_words(sentence: str, pipe: "Pipeline") -> str:
     sizes = []
     for number, (column, gap) in enumerate(zip(st.columns(max(3, len(gaps))), gaps, strict=False)):
         said = {
-            gap.sizes[0]: f"{gap.words} words",
+            gap.sizes[0]: f"{gap.words} word{'s' * (gap.words != 1)}",
             gap.sizes[1]: f"{gap.sizes[1][1:-1]} words",
             gap.sizes[2]: "any number",
         }
@@ -112,18 +107,16 @@ def _show_request(template: str, pipe: "Pipeline | None") -> "Request | None":
     wishes = None
     try:
         wishes = show_wishes(PAGE, pipe)
-        wishes += _show_fill_tags(template, pipe)
+        wishes += show_fill_wishes(PAGE, template, pipe)
     except ValueError as error:
         message(error)
         wishes = None
     with st.container(border=True, key=state.key(PAGE, "settings")):
         left, right = st.columns(2)
         with left:
-            count = show_count(PAGE, "Show the best", 3, 12)
+            count = show_count(PAGE, "Show the best", 3)
         with right:
-            hint = "So many are written; the best are shown."
-            key = state.first(PAGE, "candidates", 16)
-            candidates = int(st.number_input("Candidates", 1, 64, key=key, help=hint, persist_state="session"))
+            candidates = show_candidates(PAGE, "Candidates", 16, "So many are written; the best are shown.")
         steps = show_quality(PAGE)
         seed = show_seed(PAGE)
     if pipe is None or wishes is None:
@@ -142,31 +135,11 @@ def _show_request(template: str, pipe: "Pipeline | None") -> "Request | None":
     )
 
 
-def _show_fill_tags(template: str, pipe: "Pipeline | None") -> "tuple[Wish, ...]":
-    """Wishes on the grammar of single fills, as one wish on the whole text."""
-    if pipe is None or "pos" not in pipe.heads.tasks or not template.strip():
-        return ()
-    from cdlm.service.blanking import tags_of_fills
-    from cdlm.service.request import Wish, check_text
-    from cdlm.templates import template_wish
-
-    with st.expander("Grammar of the fills"):
-        st.caption("Tags for what fills a gap, such as ADJ NOUN. Leave a gap empty to leave it free.")
-        check_text(template, "the template")
-        layout = pipe.plan([template_wish(template)])
-        wanted = {
-            n: st.text_input(f"Tags of gap {n + 1}", key=state.first(PAGE, f"tags{n}", ""), persist_state="session")
-            for n in range(len(layout.gaps))
-        }
-    asked = {n: tags.strip() for n, tags in wanted.items() if tags.strip()}
-    return (Wish("pos", {"tags": tags_of_fills(layout, asked)}),) if asked else ()
-
-
 def _show_answer(pipe: "Pipeline | None") -> None:
     show_job(PAGE)
     result = finished(PAGE)
     if result is not None and pipe is not None:
-        show_result(PAGE, result, draw=lambda w: _filled(w, result.request, pipe), hide=["infill"], across=2)
+        show_result(PAGE, result, draw=lambda w: _filled(w, result.request, pipe), hide=["infill"], across=3)
     elif state.job(PAGE) is None:
         with st.container(border=True, key=state.key(PAGE, "empty")):
             st.markdown("**Nothing filled yet**")

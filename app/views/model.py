@@ -69,6 +69,9 @@ def _show_lengths(found: "About") -> None:
     )
     st.altair_chart(chart.properties(height=220), width="stretch")
     st.caption(f"{found.mean_length:.1f} words on average, punctuation counted.")
+    if found.frequent:
+        st.caption("The most frequent words, the first most often:")
+        st.text("  ·  ".join(found.frequent))
 
 
 def _show_vocabulary(pipe: "Pipeline") -> None:
@@ -92,9 +95,8 @@ def _show_fits(pipe: "Pipeline") -> None:
 
     st.header("Wishes that it can follow", anchor=False)
     for name in registered():
-        controller = find_controller(name)
-        reason = why_not(controller, pipe)
+        reason = why_not(name, pipe)
         with st.container(border=True, key=state.key(PAGE, f"fit.{name}")):
-            mark = ":material/block:" if reason else ":material/check_circle:"
-            st.markdown(f"{mark} **{plain(name)}**")
-            st.caption(plain(reason or purpose(controller)))
+            mark, said = (":material/block:", " – not with this model") if reason else (":material/check_circle:", "")
+            st.markdown(f"{mark} **{plain(name)}**{said}")
+            st.caption(plain(reason or purpose(find_controller(name))))

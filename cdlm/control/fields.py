@@ -25,9 +25,12 @@ class WishField:
         kind: what is typed: a tick, one of ``choices``, a whole or any number, a list of words, a line of text, or JSON.
         default: the value if nothing is given; None too where the field is ``required``.
         optional: may be left empty. shared: every controller, or every learned one, has it.
+        label, said: the field, and each choice, in plain words: the field's ``metadata["label"]`` and ``metadata["said"]``.
     """
 
     name: str
+    label: str
+    said: Mapping[Any, str]
     help: str
     kind: Kind
     default: Any
@@ -65,11 +68,21 @@ def build_wish(name: str, given: Mapping[str, Any]) -> Controller:
         ValueError: an unknown field (the nearest is named), one that is missing, or a value of the wrong kind.
         WishError: no such controller, or a wish that cannot be.
     """
+    return find_controller(name)(**typed_fields(name, given))
+
+
+def typed_fields(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Plain values as the types that the controller's fields have: 20 for "20" where a whole number stands.
+
+    Raises:
+        ValueError: an unknown field (the nearest is named), one that is missing, or a value of the wrong kind.
+        WishError: no such controller.
+    """
     controller = find_controller(name)
     known = {f.name: f for f in fields(controller) if f.init}
     _check_names(name, given, known)
     hints = get_type_hints(controller)
-    return controller(**{field: _coerced(f"{name}.{field}", hints[field], value) for field, value in given.items()})
+    return {field: _coerced(f"{name}.{field}", hints[field], value) for field, value in given.items()}
 
 
 def changed_fields(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -89,6 +102,8 @@ def _described(field: "Field[Any]", hint: Any, shared: bool) -> WishField:
     offered = tuple(field.metadata.get("choices", choices))
     return WishField(
         name=field.name,
+        label=str(field.metadata.get("label", field.name.replace("_", " ").capitalize())),
+        said=field.metadata.get("said", {}),
         help=str(field.metadata.get("help", "")),
         kind="choice" if offered else kind,
         default=_default(field),
@@ -144,14 +159,15 @@ def read_words(place: str, text: str) -> list[str]:
         ValueError: it begins as JSON but is none.
     """
     if text.lstrip().startswith("["):
-        given = read_json(place, text)
-        return [str(word) for word in given]
+        return [str(word) for word in read_json(place, text)]
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def typed_words(words: Sequence[str]) -> str:
-    """The words as they are typed."""
-    return json.dumps(list(words), ensure_ascii=False) if any("," in word for word in words) else ", ".join(words)
+    """The words as they are typed; as a JSON list where commas between them would be read otherwise."""
+    simple = ", ".join(words)
+    clear = not simple.lstrip().startswith("[") and read_words("", simple) == list(words)
+    return simple if clear else json.dumps(list(words), ensure_ascii=False)
 
 
 def _check_names(name: str, given: Mapping[str, Any], known: "dict[str, Field[Any]]") -> None:

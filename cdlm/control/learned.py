@@ -26,8 +26,10 @@ class Learned(Controller):
 
     task: ClassVar[str]
     head: str | Path | Head = field(default="", metadata={"help": "folder of a trained head; empty: the model's own"})
-    negate: bool = field(default=False, metadata={"help": "wish for the opposite"})
-    ramp: Ramp = field(default="constant", metadata={"help": "how the weight goes over the run"})
+    negate: bool = field(default=False, metadata={"help": "wish for the opposite", "label": "Wish for the opposite"})
+    ramp: Ramp = field(
+        default="constant", metadata={"help": "how the weight goes over the run", "label": "Weight over the run"}
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -21,7 +21,7 @@ def find_controller(name: str) -> type[Controller]:
     """The class behind a name.
 
     Raises:
-        WishError: no installed package offers it.
+        WishError: no installed package offers it, or the one that does cannot be imported.
     """
     known = registered()
     if name not in known:
@@ -32,8 +32,17 @@ def find_controller(name: str) -> type[Controller]:
             else f"known: {', '.join(known) or 'none; install with pip install -e .'}"
         )
         raise WishError(f"no controller {name!r}; {hint}")
-    controller: type[Controller] = known[name].load()
-    return controller
+    return _loaded(known[name])
+
+
+def _loaded(entry: EntryPoint) -> type[Controller]:
+    try:
+        found = entry.load()
+    except Exception as error:  # the package is somebody else's, and so is whatever goes wrong in it
+        raise WishError(f"controller {entry.name!r} cannot be loaded: {type(error).__name__}: {error}") from error
+    if not isinstance(found, type) or not issubclass(found, Controller):
+        raise WishError(f"controller {entry.name!r} cannot be loaded: {entry.value} is no Controller")
+    return found
 
 
 def make_controller(name: str, *values: Any, **fields: Any) -> Controller:

@@ -2,10 +2,14 @@
 
 import re
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
+
+import numpy as np
 
 from cdlm.pipeline import Pipeline
 
+FREQUENT = 24
 _FRONT = re.compile(r"\A---\n(.*?)\n---\n", re.DOTALL)
 _LICENCE = re.compile(r"^licen[sc]e:\s*(.+)$", re.MULTILINE | re.IGNORECASE)
 
@@ -16,7 +20,8 @@ class About:
 
     Attributes:
         longest: most tokens of a text. lengths: how many training texts have n words. card: Markdown, without its front matter.
-        heads: tasks of the heads that it brings along.
+        heads: tasks of the heads that it brings along. frequent: the words that the corpus has most often, the first most; a
+            vocabulary of pieces does not say.
     """
 
     parameters: int
@@ -27,6 +32,7 @@ class About:
     heads: tuple[str, ...]
     licence: str
     card: str
+    frequent: tuple[str, ...]
 
     @property
     def texts(self) -> int:
@@ -53,7 +59,16 @@ def about(pipe: Pipeline, folder: Path) -> About:
         heads=tuple(pipe.heads.tasks),
         licence=licence[1].strip() if licence else "",
         card=_FRONT.sub("", text),
+        frequent=_frequent(pipe),
     )
+
+
+def _frequent(pipe: Pipeline) -> tuple[str, ...]:
+    """A vocabulary of whole words is numbered from the most frequent one on; marks are no words."""
+    if pipe.tokenizer.kind != "word":
+        return ()
+    words = (word for word in pipe.tokenizer.tokens(np.flatnonzero(pipe.tokenizer.generatable)) if word.isalpha())
+    return tuple(islice(words, FREQUENT))
 
 
 def search_vocabulary(pipe: Pipeline, query: str, most: int = 60) -> list[str]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from cdlm.control.layout import Context, Gap, Layout, Vocabulary
-from cdlm.service.request import RequestError
+from cdlm.service.limits import RequestError
 
 MOST_WORDS = 100
 ANY = "[*]"
@@ -87,3 +87,15 @@ def _anything(gap: Gap) -> str:
     if gap.high is None:
         return " ".join(["."] * gap.low + ["*"])
     return " ".join(["."] * gap.low) if gap.low == gap.high else "*"
+
+
+def places_of_fills(layout: Layout) -> list[tuple[int, int] | None]:
+    """For every gap the first and last word of what fills it, from 1; None where a length that is open decides."""
+    found: list[tuple[int, int] | None] = []
+    before: int | None = 0
+    for piece in layout.pieces:
+        size = piece.words if isinstance(piece, Context) else piece.low if piece.low == piece.high else None
+        if isinstance(piece, Gap):
+            found.append((before + 1, before + size) if before is not None and size else None)
+        before = before + size if before is not None and size is not None else None
+    return found

@@ -9,6 +9,7 @@ from cdlm.control.fields import form_fields
 from cdlm.control.registry import find_controller
 from cdlm.pipeline import Pipeline
 from cdlm.service.jobs import Step
+from cdlm.service.names import told_apart
 from cdlm.service.request import Request, Wish
 from cdlm.service.work import Result, perform
 
@@ -19,10 +20,11 @@ FALLING = "ddim"
 
 @dataclass(frozen=True)
 class Arm:
-    """One side of a comparison."""
+    """One side of a comparison; ``weight`` is that of the wish whose weight is swept."""
 
     name: str
     request: Request
+    weight: float | None = None
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,11 @@ class Outcome:
     success: dict[str, float]
     fluency: float
 
+    @property
+    def mean_success(self) -> float:
+        """Over all wishes."""
+        return sum(self.success.values()) / max(1, len(self.success))
+
 
 def on_and_off(request: Request) -> list[Arm]:
     """With all wishes, and with none."""
@@ -54,7 +61,7 @@ def weights(request: Request, place: int, values: Sequence[float]) -> list[Arm]:
     """One wish at several weights; 0 leaves only what is kept exactly, and the controller's own weight is named so."""
     own = default_weight(request.wishes[place].name)
     said = {0.0: "weight 0 (no pull)", own: f"weight {own:g} (default)"}
-    return [Arm(said.get(v, f"weight {v:g}"), request.with_field(place, "weight", v)) for v in values]
+    return [Arm(said.get(v, f"weight {v:g}"), request.with_field(place, "weight", v), v) for v in values]
 
 
 def default_weight(name: str) -> float:
@@ -85,7 +92,8 @@ def compare(arms: Sequence[Arm], judged: Request, pipe: Pipeline, step: Step) ->
         texts = [w.text for w in result.output]
         wishes = judged.controllers()
         verdicts = pipe.judge(texts, wishes)
-        success = {w.name: sum(row[n].satisfied for row in verdicts) / max(1, len(texts)) for n, w in enumerate(wishes)}
+        held = [sum(row[n].satisfied for row in verdicts) / max(1, len(texts)) for n in range(len(wishes))]
+        success = dict(zip(told_apart(w.name for w in wishes), held, strict=True))
         step((number + 0.9) / len(arms), f"{arm.name}: reading the texts")
         scores = pipe.score(texts, draws=SCORE_DRAWS)
         fluency = sum(s.nll for s in scores) / max(1, sum(s.tokens for s in scores))

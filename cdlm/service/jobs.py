@@ -42,6 +42,7 @@ class Job(Generic[T]):
 
     def __init__(self, work: Callable[[Step], T], awaited: Callable[[], bool] = lambda: True) -> None:
         self.share, self.note, self.error = 0.0, "", ""
+        self._share_at_first: float | None = None
         self.result: T | None = None
         self.state = "running"
         self.started, self.ended = monotonic(), 0.0
@@ -66,12 +67,21 @@ class Job(Generic[T]):
 
     @property
     def seconds_left(self) -> float | None:
-        """Expected, from the pace so far; None while that says nothing."""
-        return self.seconds * (1 - self.share) / self.share if self.share > 0.02 else None
+        """Expected, from the pace so far; None while that says nothing.
+
+        The pace is that of this job: what was done before it began, as in a batch that goes on, cost it no time.
+        """
+        begun = self._share_at_first or 0.0
+        done, left = self.share - begun, 1 - self.share
+        return self.seconds * left / done if done > 0.02 * (1 - begun) else None
 
     def stop(self, patience: float = 0.0) -> None:
         """Ask it to end, which it does at its next step, and wait for that at most ``patience`` seconds."""
         self._stop.set()
+        self.wait(patience)
+
+    def wait(self, patience: float) -> None:
+        """Wait for its end at most ``patience`` seconds."""
         self._over.wait(patience)
 
     def step(self, share: float | None = None, note: str | None = None) -> None:
@@ -81,6 +91,8 @@ class Job(Generic[T]):
             Stopped: it is to end.
         """
         self.share = self.share if share is None else min(share, 1.0)
+        if share is not None and self._share_at_first is None:
+            self._share_at_first = self.share
         self.note = self.note if note is None else note
         if self._awaited():
             self._seen = monotonic()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 from cdlm.hub import ModelNotFound, bundled_models, find_model
+from cdlm.service.jobs import message_of
 
 if TYPE_CHECKING:
     from cdlm.control.controller import Controller
@@ -99,8 +100,8 @@ class ModelStore:
         try:
             warm_up(self.get(name))
             self._failed.pop(name, None)
-        except ModelNotFound as error:
-            self._failed[name] = str(error)
+        except Exception as error:  # noqa: BLE001 - a thread has nobody above it to tell, and a visitor waits
+            self._failed[name] = message_of(error)
             self._loading.pop(name, None)
 
     def check_wishes(self, wishes: "Sequence[Wish]") -> None:
@@ -120,18 +121,34 @@ class ModelStore:
 
 def warm_up(pipe: "Pipeline") -> None:
     """Load what a first request would wait for: the controllers and, where it is installed, the parser."""
-    from cdlm.control.registry import find_controller, registered  # noqa: PLC0415 - loads torch
+    from cdlm.control.registry import registered  # noqa: PLC0415 - loads torch
     from cdlm.data.syntax import parse_one, parser_missing  # noqa: PLC0415
 
     for name in registered():
-        find_controller(name)
+        why_not(name, pipe)
     pipe.generate(1, num_inference_steps=1)
     if not parser_missing():
         parse_one("A pub.")
 
 
-def why_not(controller: "type[Controller]", pipe: "Pipeline") -> str:
-    """Why a controller cannot be used with a model; empty if it can."""
+def why_not(name: str, pipe: "Pipeline") -> str:
+    """Why a controller cannot be used with a model, or at all; empty if it can."""
+    from cdlm.control.fields import form_fields  # noqa: PLC0415 - loads torch
+    from cdlm.control.registry import find_controller  # noqa: PLC0415
+
+    try:
+        controller = find_controller(name)
+        form_fields(controller)
+    except (
+        ValueError,
+        NameError,
+        TypeError,
+    ) as error:  # a plug-in that cannot be imported, or whose fields cannot be read
+        return str(error)
+    return _lacking(controller, pipe)
+
+
+def _lacking(controller: "type[Controller]", pipe: "Pipeline") -> str:
     from cdlm.control.learned import Learned  # noqa: PLC0415 - loads torch
     from cdlm.data.syntax import parser_missing  # noqa: PLC0415
 

@@ -2,13 +2,13 @@
 
 import math
 
-from cdlm.service.request import RequestError
+from cdlm.service.limits import RequestError
 
 MOST = 12
 
 
 def read_numbers(what: str, text: str) -> list[float]:
-    """``0, 1, 2.5`` as numbers of 0 or more.
+    """``0, 1, 2.5`` as different numbers of 0 or more.
 
     Raises:
         RequestError: names ``what``, and what was typed.
@@ -20,4 +20,7 @@ def read_numbers(what: str, text: str) -> list[float]:
         raise RequestError(f"{what}: numbers with commas between them, such as 0, 1, 2, not {text[:60]!r}") from None
     if not found or len(found) > MOST or not all(math.isfinite(n) and n >= 0 for n in found):
         raise RequestError(f"{what}: 1 to {MOST} numbers of 0 or more, not {text[:60]!r}")
+    twice = next((n for place, n in enumerate(found) if n in found[:place]), None)
+    if twice is not None:
+        raise RequestError(f"{what}: {twice:g} stands there twice; once is enough")
     return found

@@ -14,9 +14,6 @@ function mount(root, replay) {
   const bar = make(player, "div", "bar");
   const play = make(bar, "button", "play");
   play.type = "button";
-  const scrubber = make(bar, "input", "scrubber");
-  Object.assign(scrubber, { type: "range", min: 0, max: last, step: 1, value: last });
-  scrubber.setAttribute("aria-label", "Step");
   const label = make(bar, "span", "step");
   const speed = make(bar, "select", "speed");
   speed.setAttribute("aria-label", "Speed");
@@ -25,6 +22,9 @@ function mount(root, replay) {
     option.value = rate;
     option.selected = rate === 10;
   }
+  const scrubber = make(bar, "input", "scrubber");
+  Object.assign(scrubber, { type: "range", min: 0, max: last, step: 1, value: last });
+  scrubber.setAttribute("aria-label", "Step");
   const text = make(player, "p", "words");
   text.dir = "auto";
   text.tabIndex = 0;

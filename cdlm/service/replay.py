@@ -9,10 +9,15 @@ from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Any
 
-from cdlm.control.controller import Controller
+from cdlm.control.controller import Controller, Verdict
 from cdlm.data.tokenizer import TextTokenizer
 from cdlm.pipeline import Pipeline
+from cdlm.service.jobs import Step
+from cdlm.service.names import told_apart
 from cdlm.watching import BatchStep
+
+_JUDGED_AT_ONCE = 8
+"""Texts between two looks at Stop: a parser reads them in a fraction of a second."""
 
 
 @dataclass(frozen=True)
@@ -92,14 +97,22 @@ class Recorder:
         return None
 
 
-def with_curves(trajectory: Trajectory, pipe: Pipeline, wishes: Sequence[Controller]) -> Trajectory:
-    """The trajectory with how far each wish's judge is satisfied at each step; texts that repeat are judged once."""
+def with_curves(trajectory: Trajectory, pipe: Pipeline, wishes: Sequence[Controller], step: Step) -> Trajectory:
+    """The trajectory with how far each wish's judge is satisfied at each step; texts that repeat are judged once.
+
+    Raises:
+        Stopped: the job is to end.
+    """
     texts = list(dict.fromkeys(m.text for m in trajectory.moments))
-    judged = dict(zip(texts, pipe.judge(texts, wishes), strict=True))
-    curves: dict[str, tuple[float, ...]] = {}
-    for place, wish in enumerate(wishes):
-        name = wish.name if wish.name not in curves else f"{wish.name} {place + 1}"
-        curves[name] = tuple(judged[m.text][place].score for m in trajectory.moments)
+    judged: dict[str, list[Verdict]] = {}
+    for start in range(0, len(texts), _JUDGED_AT_ONCE):
+        step(start / len(texts), "looking at each step's text")
+        some = texts[start : start + _JUDGED_AT_ONCE]
+        judged |= zip(some, pipe.judge(some, wishes), strict=True)
+    curves = {
+        name: tuple(judged[m.text][place].score for m in trajectory.moments)
+        for place, name in enumerate(told_apart(wish.name for wish in wishes))
+    }
     return Trajectory(trajectory.moments, curves)
 
 
@@ -112,14 +125,27 @@ def _moment(step: BatchStep, place: int, tokenizer: TextTokenizer) -> Moment:
     row = place * step.stride
     tokens = _row(step, place)
     end = tokens.index(tokenizer.end_id) if tokenizer.end_id in tokens else len(tokens) - 1
-    inside = slice(1, end)
+    inside, text = slice(1, end), step.read(place, tokens)
     return Moment(
-        words=tuple(tokenizer.tokens(tokens[inside])),
+        words=_words(tokens[inside], text, tokenizer),
         begins=tuple(bool(b) for b in tokenizer.starts_word[tokens[inside]]),
         certainty=tuple(step.frame.certainty[row, inside].tolist()),
         decided=tuple(step.frame.decided[row, inside].tolist()),
-        text=step.read(place, tokens),
+        text=text,
     )
+
+
+def _words(ids: Sequence[int], text: str, tokenizer: TextTokenizer) -> tuple[str, ...]:
+    """The tokens one by one; what the vocabulary does not know is given, and stands as ``text`` still holds it."""
+    words = tokenizer.tokens(ids)
+    unknown = [place for place, token in enumerate(ids) if token == tokenizer.unk_id]
+    typed: list[str] = []
+    for span in tokenizer.spans(text) if unknown else ():
+        pieces = span.ids.count(tokenizer.unk_id)
+        typed += [text[span.start : span.end], *[""] * pieces][:pieces]
+    for place, word in zip(unknown, typed, strict=False):
+        words[place] = word
+    return tuple(words)
 
 
 def player_script() -> str:

@@ -4,30 +4,34 @@ import base64
 import binascii
 import json
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar, Literal
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic_core import to_jsonable_python
 
 from cdlm.control.controller import Controller
-from cdlm.control.fields import build_wish
+from cdlm.control.fields import build_wish, typed_fields
 from cdlm.output import Output
 from cdlm.pipeline import Pipeline
+from cdlm.service.limits import (
+    LARGEST_SEED,
+    MOST_STEPS,
+    MOST_TEXTS,
+    MOST_WISHES,
+    RequestError,
+    check_text,
+    strings_in,
+)
 from cdlm.settings import INFILL_STEPS, default_settings
 from cdlm.templates import template_wish
 from cdlm.watching import Watcher
 
 Verb = Literal["generate", "infill", "edit"]
-LONGEST_TEXT, MOST_TEXTS, MOST_STEPS, MOST_WISHES = 4000, 256, 1000, 20
 _LONGEST_LINK = 20_000
 BATCH = 16
 """Texts side by side: few enough that a step of them takes a fraction of a second; the texts do not depend on it."""
-_ALLOWED_CONTROLS = "\n\t\r"
-
-
-class RequestError(ValueError):
-    """A request that is refused before any work; the message says what came and what is allowed."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,14 @@ class Wish:
             ValueError: no such controller, or fields that it does not take.
         """
         return build_wish(self.name, self.fields)
+
+    def typed(self) -> "Wish":
+        """The same with values of the kinds that the controller's fields have.
+
+        Raises:
+            ValueError: no such controller, or fields that it does not take.
+        """
+        return Wish(self.name, to_jsonable_python(typed_fields(self.name, self.fields)))
 
 
 @dataclass(frozen=True)
@@ -121,6 +133,14 @@ class Request:
             raise RequestError("this link holds no request that can be read")
         return cls.from_plain(values)
 
+    def typed(self) -> "Request":
+        """The same with every field of a wish as its controller takes it; for requests that somebody wrote by hand.
+
+        Raises:
+            ValueError: no such controller, or fields that it does not take.
+        """
+        return replace(self, wishes=tuple(wish.typed() for wish in self.wishes))
+
     def check(self) -> None:
         """Refuse what is too large or cannot be meant, before a model sees it.
 
@@ -131,7 +151,7 @@ class Request:
         if self.verb != "generate" and not self.text.strip():
             raise RequestError({"infill": "type a template with a gap first", "edit": "type a text first"}[self.verb])
         for wish in self.wishes:
-            for text in _strings(wish.fields):
+            for text in strings_in(wish.fields):
                 check_text(text, f"a field of {wish.name}")
         self._check_counts()
 
@@ -143,6 +163,10 @@ class Request:
                 raise RequestError(f"{name} goes from 1 to {most}, not {value}")
         if self.texts > MOST_TEXTS:
             raise RequestError(f"{self.texts} texts would be written; at most {MOST_TEXTS} at once")
+        if not 0 <= self.seed <= LARGEST_SEED:
+            raise RequestError(f"seed goes from 0 to {LARGEST_SEED}, not {self.seed}")
+        if not 0 <= self.strength <= 1:
+            raise RequestError(f"strength goes from 0 to 1, not {self.strength:g}")
         if len(self.wishes) > MOST_WISHES:
             raise RequestError(f"{len(self.wishes)} wishes; at most {MOST_WISHES} are followed at once")
 
@@ -216,36 +240,7 @@ class Request:
         """The first ``count`` different texts."""
         return list(dict.fromkeys(texts))[: self.count]
 
-    def without(self, place: int) -> "Request":
-        """The same without one of its wishes."""
-        return replace(self, wishes=tuple(w for n, w in enumerate(self.wishes) if n != place))
-
     def with_field(self, place: int, name: str, value: Any) -> "Request":
         """The same with one field of one wish changed."""
         changed = [Wish(w.name, {**w.fields, name: value}) if n == place else w for n, w in enumerate(self.wishes)]
         return replace(self, wishes=tuple(changed))
-
-
-def _strings(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        yield from _strings([*value.keys(), *value.values()])
-    elif isinstance(value, Sequence):
-        for part in value:
-            yield from _strings(part)
-
-
-def check_text(text: str, what: str) -> None:
-    """Refuse a text that is too long or holds control characters.
-
-    Raises:
-        RequestError: names ``what``.
-    """
-    if len(text) > LONGEST_TEXT:
-        raise RequestError(f"{what} has {len(text):,} characters; at most {LONGEST_TEXT:,} are read")
-    for place, character in enumerate(text):
-        if (ord(character) < 32 and character not in _ALLOWED_CONTROLS) or 127 <= ord(character) < 160:
-            raise RequestError(
-                f"{what} holds the control character U+{ord(character):04X} at character {place + 1}; take it out"
-            )

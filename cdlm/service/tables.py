@@ -10,7 +10,9 @@ from typing import Any
 from cdlm.control.fields import changed_fields, form_fields
 from cdlm.control.registry import find_controller, registered
 from cdlm.output import Written
-from cdlm.service.request import Request, RequestError, Wish
+from cdlm.service.limits import RequestError
+from cdlm.service.names import told_apart
+from cdlm.service.request import Request, Wish
 
 MOST_BYTES, MOST_REQUESTS = 5_000_000, 2_000
 _WHOLE, _NUMBERS = ("count", "candidates", "seed", "steps"), ("strength",)
@@ -39,12 +41,9 @@ def rows_of(request: Request, texts: Iterable[Written]) -> list[dict[str, Any]]:
 
 
 def _verdict_cells(written: Written) -> dict[str, str]:
-    """A column a wish; the second of a kind is numbered."""
-    cells: dict[str, str] = {}
-    for verdict in written.verdicts:
-        again = sum(name.partition(" ")[0] == verdict.name for name in cells)
-        cells[f"{verdict.name} {again + 1}" if again else verdict.name] = verdict.detail
-    return cells
+    """A column a wish."""
+    names = told_apart(v.name for v in written.verdicts)
+    return {name: verdict.detail for name, verdict in zip(names, written.verdicts, strict=True)}
 
 
 def to_jsonl(request: Request, texts: Iterable[Written]) -> str:
@@ -108,7 +107,7 @@ def read_requests(name: str, data: bytes, model: str, *, limited: bool = True) -
 
 def _checked(number: int, values: dict[str, Any]) -> Request:
     try:
-        request = Request.from_plain(values)
+        request = Request.from_plain(values).typed()
         request.check()
         request.controllers()
     except ValueError as error:

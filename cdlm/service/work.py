@@ -25,9 +25,16 @@ class Result:
     seconds: float
 
     def trajectory(self, text: str, pipe: Pipeline) -> Trajectory | None:
-        """How one of the texts came to be, judged at every step; None for a text that was left as it was."""
-        found = self.recorder.trajectory(text, pipe.tokenizer)
-        return found and with_curves(found, pipe, self.request.judged())
+        """How one of the texts came to be; None for a text that was left as it was."""
+        return self.recorder.trajectory(text, pipe.tokenizer)
+
+    def judged(self, trajectory: Trajectory, pipe: Pipeline, step: Step) -> Trajectory:
+        """The same with each wish judged at every step, which may take as long as the writing did.
+
+        Raises:
+            Stopped: the job is to end.
+        """
+        return with_curves(trajectory, pipe, self.request.judged(), step)
 
 
 def perform(request: Request, pipe: Pipeline, step: Step) -> Result:

@@ -79,6 +79,9 @@ class Page:
     def __getitem__(self, name: str):
         return self.at.session_state[f"{self.name}.{name}"]
 
+    def __contains__(self, name: str) -> bool:
+        return f"{self.name}.{name}" in self.at.session_state
+
 
 @pytest.fixture
 def unopened(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Page]:

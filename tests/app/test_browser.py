@@ -149,6 +149,45 @@ def test_infills_with_the_keyboard_alone(visit):
     assert all(t.startswith("Zizzi is a ") for t in visit.written())
 
 
+def test_blanks_words_with_the_keyboard_alone(visit):
+    visit.open("Infill")
+    tab = visit.tab
+    reach(tab, "BUTTON", "Type a template")
+    tab.keyboard.press("ArrowRight")
+    tab.keyboard.press("Enter")
+    tab.get_by_role("textbox", name="Sentence").wait_for()
+    visit.settle()
+    reach(tab, "BUTTON", "The")  # one stop for all words; arrows lead from word to word
+    for word in ("cheap", "river"):
+        for _ in range(10):
+            if tab.evaluate("document.activeElement.innerText") == word:
+                break
+            tab.keyboard.press("ArrowRight")
+        tab.keyboard.press("Enter")
+        visit.settle()
+    reach(tab, "BUTTON", "Fill the gaps")
+    tab.keyboard.press("Enter")
+    assert all(re.fullmatch(r"The Eagle is a \S+ pub near the \S+\.", t) for t in visit.written())
+
+
+def test_start_button_is_in_sight_without_scrolling(visit):
+    """On the longest form, in a window of 1280 × 1000."""
+    for page, label in (
+        ("Generate", "Generate"),
+        ("Infill", "Fill the gaps"),
+        ("Edit", "Rewrite"),
+        ("Compare", "Compare"),
+    ):
+        visit.open(page)
+        if page == "Generate":
+            visit.choose("Start from an example", "Twenty words")
+        button = visit.tab.get_by_role("button", name=label, exact=True)
+        button.wait_for()
+        box = button.bounding_box()
+        assert box["y"] >= 0, page
+        assert box["y"] + box["height"] <= 1000, page
+
+
 def test_generates_with_the_keyboard_alone(visit):
     visit.open()
     tab = visit.tab
@@ -159,7 +198,7 @@ def test_generates_with_the_keyboard_alone(visit):
     tab.keyboard.press("Enter")
     visit.settle()
     tab.keyboard.press("Escape")
-    reach(tab, "INPUT", "Include")
+    reach(tab, "INPUT", "Words that must appear")
     tab.keyboard.type("Italian")
     tab.keyboard.press("Enter")
     visit.settle()

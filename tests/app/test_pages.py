@@ -203,7 +203,7 @@ def test_infill_follows_tags_of_a_fill(page):
     p = page("infill")
     p.at.text_area(key="infill.text").set_value("The Eagle is a [2] .")
     p.run()
-    p.at.text_input(key="infill.tags0").set_value("ADJ NOUN")
+    next(t for t in p.at.text_input if t.label == "Tags of gap 1").set_value("ADJ NOUN")
     p.run().press("start").finish()
     assert p["result"].request.wishes == (Wish("pos", {"tags": ". . . . ADJ NOUN ."}),)
     assert p["result"].output[0].satisfied
