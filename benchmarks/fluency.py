@@ -50,7 +50,7 @@ def rows(texts: Texts, teacher: Teacher, index: TrainingIndex, evaluations: floa
     own = teacher.perplexity_ratio(texts.causal, texts.real)
     real = teacher.perplexity(texts.real).value
     found = [
-        Row(TASK, "perplexity", teacher.perplexity(texts.written), real, evaluations=evaluations),
+        Row(TASK, "perplexity", teacher.perplexity(texts.written), real, cost=evaluations),
         Row(TASK, "perplexity / real text", ratio, 1.0, f"at most {RATIO}", at_most(RATIO)(ratio.value), evaluations),
         Row("causal LM", "perplexity / real text", own, 1.0),
     ]

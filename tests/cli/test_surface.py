@@ -24,7 +24,7 @@ SURFACE = {
     "controllers": "--json",
     "doctor": "--json --output --quick",
     "edit": f"text {WRITING} --strength",
-    "evaluate": "--baselines --corpus --json --model --out --seed --steps --suite --task --teacher",
+    "evaluate": "--baselines --corpus --json --model --out --resume --seed --steps --suite --task --teacher",
     "generate": f"{WRITING} --block-length --candidates --guidance-scale --length --max-new-tokens --select --show-steps "
     "--source",
     "infill": f"template {WRITING} --candidates --length --select --show-steps --top",
