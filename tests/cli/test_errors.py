@@ -103,18 +103,6 @@ def test_unknown_options_are_refused_by_name():
     assert "Traceback" not in done.stderr
 
 
-def _press_until_it_ends(done: subprocess.Popen) -> str:
-    """Ctrl-C again and again, as a person would: one that falls into a finaliser is lost to Python."""
-    for _ in range(8):
-        done.send_signal(signal.SIGINT)
-        try:
-            return done.communicate(timeout=8)[1]
-        except subprocess.TimeoutExpired:
-            continue
-    done.kill()
-    raise AssertionError("still running after a minute of Ctrl-C")
-
-
 def test_interrupt_is_quiet(tiny_run, tmp_path):
     """Ctrl-C in the middle of a run: code 130, no traceback, and the model so far stays."""
     settings = tmp_path / "run.yaml"
@@ -136,7 +124,8 @@ def test_interrupt_is_quiet(tiny_run, tmp_path):
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
     )
     assert "step 5" in done.stdout.readline()
-    complaint = _press_until_it_ends(done)
+    done.send_signal(signal.SIGINT)  # once: it is noted, wherever it falls; a second one would end at once
+    complaint = done.communicate(timeout=120)[1]
     assert done.returncode == 130
     assert "Traceback" not in complaint
     assert (tmp_path / "out" / "best" / "model.safetensors").is_file()
