@@ -11,15 +11,15 @@ from cdlm.control.controller import Controller
 from cdlm.control.estimate import Estimate
 from cdlm.control.layout import Vocabulary
 from cdlm.diffusion.model import DiffusionLM
-from cdlm.sampling.randomness import TextNoise
-from cdlm.sampling.steering import Evaluate, Steering
-from cdlm.types import Clocks, Latent, Logits, PerSample
+from cdlm.sampling.on_top import OnTop
+from cdlm.sampling.steering import Evaluate
+from cdlm.types import Latent, Logits
 
 _LEAST = 1e-12
 
 
 @dataclass(frozen=True)
-class Ending(Steering):
+class Ending(OnTop):
     """Bayes' rule on the place e of END, on top of another steering; ``e = beyond`` means that the text goes on.
 
     The network says p(e): END at place e, PAD behind it, a word at the last place where the text goes on. What is sampled from
@@ -28,51 +28,16 @@ class Ending(Steering):
     contradict what is decided already (a word behind them, END or PAD before them) are out.
 
     Attributes:
-        inner: the steering that serves the wishes. odds: of every position, 0 where the text cannot end. beyond: of going on.
+        odds: of every position, 0 where the text cannot end. beyond: of going on.
         uniform: one number per text, which draws e before any word where the text must end in this block, so that the words
             lead up to it.
         temperature: that the estimate was made with; it is for words and not for where a text ends.
     """
 
-    inner: Steering
     odds: Float[Tensor, "batch length"]
     beyond: Float[Tensor, " batch"]
     uniform: Float[Tensor, " batch"]
     temperature: float = 1.0
-
-    @property
-    def moves(self) -> frozenset[str]:
-        return self.inner.moves
-
-    @property
-    def particles(self) -> int:
-        return self.inner.particles
-
-    def cost(self, wishes: Sequence[Controller]) -> float:
-        return self.inner.cost(wishes)
-
-    def survivors(  # noqa: PLR0913, PLR0917 - where the run stands
-        self,
-        estimate: Estimate,
-        wishes: Sequence[Controller],
-        vocabulary: Vocabulary,
-        before: PerSample,
-        noise: TextNoise,
-        number: int,
-        remaining: int,
-    ) -> tuple[Tensor, PerSample] | None:
-        return self.inner.survivors(estimate, wishes, vocabulary, before, noise, number, remaining)
-
-    def latent(
-        self,
-        model: DiffusionLM,
-        proposal: Latent,
-        t: Clocks,
-        estimate: Estimate,
-        wishes: Sequence[Controller],
-        vocabulary: Vocabulary,
-    ) -> Latent:
-        return self.inner.latent(model, proposal, t, estimate, wishes, vocabulary)
 
     def estimate(
         self, model: DiffusionLM, evaluate: Evaluate, z: Latent, wishes: Sequence[Controller], vocabulary: Vocabulary

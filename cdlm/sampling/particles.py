@@ -10,14 +10,14 @@ from torch import Tensor
 from cdlm.control.controller import Controller
 from cdlm.control.estimate import Estimate
 from cdlm.control.layout import Vocabulary
-from cdlm.diffusion.model import DiffusionLM
+from cdlm.sampling.on_top import OnTop
 from cdlm.sampling.randomness import Stream, TextNoise
-from cdlm.sampling.steering import Evaluate, Steering, TiltPosterior, total_energy
-from cdlm.types import Clocks, Latent, PerSample
+from cdlm.sampling.steering import Steering, TiltPosterior, total_energy
+from cdlm.types import PerSample
 
 
 @dataclass(frozen=True)
-class Particles(Steering):
+class Particles(OnTop):
     """Feynman–Kac steering (Singhal et al. 2025) on top of another one.
 
     Every ``every`` evaluations the candidates of a text are drawn anew with weights exp(sharpness * fall of their energy
@@ -38,31 +38,11 @@ class Particles(Steering):
             raise ValueError(f"particles: count is 2 or more and every 1 or more, not {self.count} and {self.every}")
 
     @property
-    def moves(self) -> frozenset[str]:
-        return self.inner.moves
-
-    @property
     def particles(self) -> int:
         return self.count
 
     def cost(self, wishes: Sequence[Controller]) -> float:
         return self.inner.cost(wishes) + sum(w.cost for w in wishes) / self.every
-
-    def estimate(
-        self, model: DiffusionLM, evaluate: Evaluate, z: Latent, wishes: Sequence[Controller], vocabulary: Vocabulary
-    ) -> Estimate:
-        return self.inner.estimate(model, evaluate, z, wishes, vocabulary)
-
-    def latent(
-        self,
-        model: DiffusionLM,
-        proposal: Latent,
-        t: Clocks,
-        estimate: Estimate,
-        wishes: Sequence[Controller],
-        vocabulary: Vocabulary,
-    ) -> Latent:
-        return self.inner.latent(model, proposal, t, estimate, wishes, vocabulary)
 
     def survivors(  # noqa: PLR0913, PLR0917 - where the run stands
         self,
