@@ -10,9 +10,10 @@ from torch import Tensor
 from cdlm.control.controller import Controller
 from cdlm.control.estimate import Estimate
 from cdlm.control.layout import Vocabulary
+from cdlm.sampling.energies import total_energy
 from cdlm.sampling.on_top import OnTop
 from cdlm.sampling.randomness import Stream, TextNoise
-from cdlm.sampling.steering import Steering, TiltPosterior, total_energy
+from cdlm.sampling.steering import Steering, TiltPosterior
 from cdlm.types import PerSample
 
 
@@ -56,7 +57,7 @@ class Particles(OnTop):
     ) -> tuple[Int[Tensor, " batch"], PerSample] | None:
         if remaining > 1 and (number + 1) % self.every:
             return None
-        energy = total_energy(estimate, wishes, vocabulary, with_evidence=True)
+        energy = total_energy(estimate, wishes, vocabulary)
         if energy is None:
             return None
         groups = energy.float().view(-1, self.count)

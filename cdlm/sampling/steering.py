@@ -11,13 +11,13 @@ from cdlm.control.controller import Controller, WishError
 from cdlm.control.estimate import Estimate
 from cdlm.control.layout import Vocabulary
 from cdlm.diffusion.model import DiffusionLM
+from cdlm.sampling.energies import energy_slope, latent_slope, soft, tilted, total_evidence
 from cdlm.sampling.randomness import TextNoise
 from cdlm.sampling.samplers import Sampler
-from cdlm.types import Clocks, Latent, Logits, PerSample
+from cdlm.types import Clocks, Latent, PerSample
 
 Evaluate = Callable[[Latent], Estimate]
-STEEPEST = 10.0
-_LEAST, _NOISE = 1e-12, 1e-6
+_NOISE = 1e-6
 
 
 class Steering(ABC):
@@ -89,31 +89,6 @@ def check_paths(sampler: Sampler, steering: Steering, wishes: Sequence[Controlle
             )
 
 
-def total_evidence(estimate: Estimate, wishes: Sequence[Controller], vocabulary: Vocabulary) -> Logits | None:
-    """Weighted sum of the active wishes' log-evidence."""
-    parts = [
-        (w.strength(estimate.progress), w.evidence(estimate, vocabulary)) for w in wishes if w.active(estimate.progress)
-    ]
-    found = [weight * part for weight, part in parts if part is not None]
-    return torch.stack(found).sum(0) if found else None
-
-
-def total_energy(
-    estimate: Estimate, wishes: Sequence[Controller], vocabulary: Vocabulary, *, with_evidence: bool
-) -> PerSample | None:
-    """Weighted energies of the active wishes; a factorised wish counts as -sum_i log E_p[exp(evidence)]."""
-    active = [w for w in wishes if w.active(estimate.progress)]
-    parts = [(w.strength(estimate.progress), w.energy(estimate, vocabulary)) for w in active]
-    found = [weight * part for weight, part in parts if part is not None]
-    with torch.no_grad():  # log P(wish | token) is a constant of the belief it weighs
-        evidence = total_evidence(estimate, wishes, vocabulary) if with_evidence else None
-    if evidence is not None:
-        logp = estimate.logits.float().log_softmax(-1)
-        open_ = ~estimate.canvas.decided
-        found.append(-(torch.logsumexp(logp + evidence, -1) * open_).sum(-1))
-    return torch.stack(found).sum(0) if found else None
-
-
 @dataclass(frozen=True)
 class TiltPosterior(Steering):
     """p'(w) proportional to p(w) P(wish | w)^weight; energies act through their gradient on the logits.
@@ -149,39 +124,12 @@ class TiltPosterior(Steering):
         return tilted(model, estimate, torch.stack(found).sum(0)) if found else estimate
 
 
-def soft(wishes: Sequence[Controller]) -> list[Controller]:
-    """Wishes that have an energy."""
-    return [w for w in wishes if type(w).energy is not Controller.energy]
-
-
-def tilted(model: DiffusionLM, estimate: Estimate, evidence: Logits) -> Estimate:
-    """The belief after log-evidence."""
-    logits = estimate.logits + evidence
-    return estimate.with_logits(logits, model.embedding.expected(logits))
-
-
-def energy_slope(model: DiffusionLM, estimate: Estimate, wish: Controller, vocabulary: Vocabulary) -> Logits | None:
-    """First-order log-evidence of every token: minus the change of the wish's energy per probability moved to it.
-
-    Bounded for each wish by itself, so that none drowns the others however steep its network is.
-    """
-    with torch.enable_grad():
-        belief = estimate.probabilities.clamp(min=_LEAST).requires_grad_()
-        logits = belief.log()
-        energy = wish.energy(estimate.with_logits(logits, model.embedding.expected(logits)), vocabulary)
-        if energy is None or not energy.requires_grad:
-            return None
-        (gradient,) = torch.autograd.grad(energy.sum(), belief)
-    slope = gradient.clamp(-STEEPEST, STEEPEST).masked_fill(estimate.canvas.decided[..., None], 0.0)
-    return -wish.strength(estimate.progress) * slope
-
-
 @dataclass(frozen=True)
 class ShiftEstimate(Steering):
     """Reconstruction guidance: the gradient goes through the denoiser to z (Ho et al. 2022, section 3.3; Plaid).
 
     The shift acts as if the latent had been observed elsewhere: ``z - scale sigma**2 dE/dz`` changes the logits by its
-    likelihood under each token. One backward pass a step.
+    likelihood under each token. One backward pass a step for each wish.
     """
 
     scale: float = 1.0
@@ -191,7 +139,7 @@ class ShiftEstimate(Steering):
         return frozenset({"estimate", "latent"})
 
     def cost(self, wishes: Sequence[Controller]) -> float:
-        return super().cost(wishes) + 2 * any(w.soft for w in wishes)
+        return super().cost(wishes) + 2 * sum(w.soft for w in wishes)
 
     def estimate(
         self, model: DiffusionLM, evaluate: Evaluate, z: Latent, wishes: Sequence[Controller], vocabulary: Vocabulary
@@ -201,12 +149,9 @@ class ShiftEstimate(Steering):
         with torch.enable_grad():
             latent = z.detach().requires_grad_()
             estimate = evaluate(latent)
-            energy = total_energy(estimate, wishes, vocabulary, with_evidence=True)
-            plain = replace(estimate, z=z, logits=estimate.logits.detach(), x0=estimate.x0.detach())
-            if energy is None or not energy.requires_grad:
-                return plain
-            (gradient,) = torch.autograd.grad(energy.sum(), latent)
-        return self._shifted(model, plain, gradient)
+            gradient = latent_slope(model, latent, estimate, wishes, vocabulary)
+        plain = replace(estimate, z=z, logits=estimate.logits.detach(), x0=estimate.x0.detach())
+        return plain if gradient is None else self._shifted(model, plain, gradient)
 
     def _shifted(self, model: DiffusionLM, estimate: Estimate, gradient: Tensor) -> Estimate:
         noise = model.noise(estimate.t)
@@ -274,12 +219,10 @@ class DescendLatent(Steering):
             seen = replace(
                 estimate, z=latent, t=t, logits=logits, x0=model.embedding.expected(logits), latent_only=True
             )
-            energy = total_energy(seen, wishes, vocabulary, with_evidence=True)
-            if energy is None or not energy.requires_grad:
-                return None
-            stay = ((latent - proposal) ** 2 / noise.sigma[..., None].clamp(min=1e-2) ** 2 / 2).sum()
-            (gradient,) = torch.autograd.grad(energy.sum() + self.fluency * stay, latent)
-        return gradient
+            gradient = latent_slope(model, latent, seen, wishes, vocabulary)
+        if gradient is None:
+            return None
+        return gradient + self.fluency * (z - proposal) / noise.sigma[..., None].clamp(min=1e-2) ** 2
 
 
 def _sign(gradient: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from cdlm.control.estimate import Estimate
 from cdlm.control.heads import HeadConfig, TextHead
 from cdlm.data.tokenizer import TextTokenizer
 from cdlm.pipeline import Pipeline
-from cdlm.sampling import steering as steerings
+from cdlm.sampling import energies
 from cdlm.shelf import save_head
 from cdlm.training import labelling
 from cdlm.training.heads import train_head
@@ -153,7 +153,7 @@ def holding_constants(function: Function, wish: Controller) -> Function:
     That is what a wish detaches, what it wants of each position, and a steering's evidence; a finite difference has to keep
     it, too.
     """
-    givers = [(Tensor, "detach"), (steerings, "total_evidence"), (type(wish), "_wanted")]
+    givers = [(Tensor, "detach"), (energies, "total_evidence"), (type(wish), "_wanted")]
     originals = {name: (owner, getattr(owner, name)) for owner, name in givers if hasattr(owner, name)}
     given: dict[str, list[Any]] = {}
 
@@ -198,7 +198,7 @@ def energy_of(pipe: Pipeline, wish: Controller, *, with_evidence: bool) -> Calla
     """The weighted energy of all texts together."""
 
     def energy(estimate: Estimate) -> Tensor:
-        found = steerings.total_energy(estimate, [wish], pipe.tokenizer, with_evidence=with_evidence)
+        found = energies.total_energy(estimate, [wish], pipe.tokenizer, with_evidence=with_evidence)
         return torch.zeros(()) if found is None else found.sum()
 
     return energy

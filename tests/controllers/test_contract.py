@@ -17,8 +17,9 @@ from cdlm.control.learned import Learned
 from cdlm.data.syntax import parse_one
 from cdlm.output import Output
 from cdlm.pipeline import Pipeline
+from cdlm.sampling.energies import energy_slope
 from cdlm.sampling.samplers import Commit, Reopen
-from cdlm.sampling.steering import DescendLatent, ShiftEstimate, TiltPosterior, energy_slope
+from cdlm.sampling.steering import DescendLatent, ShiftEstimate, TiltPosterior
 from cdlm.shelf import save_head
 from controllers import (
     Attribute,

@@ -1,6 +1,6 @@
 """Steering against Bayes by hand, finite differences, and the sign of every gradient."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
@@ -8,9 +8,11 @@ from torch import Tensor
 
 from cdlm.control.controller import Controller
 from cdlm.control.estimate import Estimate
+from cdlm.control.layout import Vocabulary
 from cdlm.data.tokenizer import build_tokenizer
 from cdlm.diffusion.model import DiffusionLM
-from cdlm.sampling.steering import STEERINGS, DescendLatent, ShiftEstimate, Steering, TiltPosterior, total_energy
+from cdlm.sampling.energies import FARTHEST, latent_slope, total_energy
+from cdlm.sampling.steering import STEERINGS, DescendLatent, ShiftEstimate, Steering, TiltPosterior
 from tests.sampling.toys import VOCAB, Evidence, WordSomewhere, belief, open_canvas
 
 WORDS = build_tokenizer(["a b c d e f g"], min_count=1)
@@ -226,6 +228,45 @@ def test_a_window_says_when_a_wish_is_active(model: DiffusionLM, z: Tensor, stee
 def test_a_factorised_wish_counts_as_the_log_of_its_expectation(model: DiffusionLM) -> None:
     table = torch.randn(VOCAB, generator=torch.Generator().manual_seed(4))
     logits = some_logits()
-    found = total_energy(belief(CANVAS, logits), [Evidence(table=table, weight=1.5)], WORDS, with_evidence=True)
+    found = total_energy(belief(CANVAS, logits), [Evidence(table=table, weight=1.5)], WORDS)
     by_hand = -((logits.softmax(-1) * (1.5 * table).exp()).sum(-1).log() * OPEN).sum(-1)
     assert torch.allclose(found, by_hand, atol=1e-5)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Steep(WordSomewhere):
+    """The same energy, a thousand times as steep."""
+
+    name = "steep"
+
+    def energy(self, estimate: Estimate, vocabulary: Vocabulary) -> Tensor:
+        return 1e3 * super().energy(estimate, vocabulary)
+
+
+def slope_of(model: DiffusionLM, z: Tensor, wishes: list[Controller]) -> Tensor:
+    latent = z.clone().requires_grad_()
+    found = latent_slope(model, latent, denoiser(model)(latent), wishes, WORDS)
+    assert found is not None
+    return found
+
+
+def test_no_wish_drowns_another_one_in_the_latent(model: DiffusionLM, z: Tensor) -> None:
+    """Alone, a wish keeps its gradient; beside another one it moves no position farther than its bound; weights still count."""
+    steep, mild = Steep(token=6), WordSomewhere(token=7)
+    sigma = model.noise(torch.where(CANVAS.decided, 0.0, 0.6)).sigma[..., None]
+    alone, other = slope_of(model, z, [steep]), slope_of(model, z, [mild])
+    assert ((sigma * alone).norm(dim=-1)[OPEN] > FARTHEST).any()
+    assert torch.allclose(alone, 1e3 * slope_of(model, z, [WordSomewhere(token=6)]), rtol=1e-3)
+    both = slope_of(model, z, [steep, mild])
+    assert ((sigma * (both - other)).norm(dim=-1)[OPEN] <= FARTHEST * 1.001).all()
+    assert torch.allclose(both, slope_of(model, z, [mild, steep]), atol=1e-6)
+    heavy = slope_of(model, z, [replace(steep, weight=2.0), mild])
+    assert torch.allclose(heavy - other, 2 * (both - other), rtol=1e-3, atol=1e-6)
+
+
+def test_the_bound_of_one_text_asks_nothing_of_the_others(model: DiffusionLM, z: Tensor) -> None:
+    """A wish that a text does not have leaves the gradient of its own alone."""
+    alone = slope_of(model, z, [Steep(token=6)])
+    both = slope_of(model, z, [Steep(token=6), WordSomewhere(token=7, rows=(1,))])
+    assert torch.allclose(both[0], alone[0])
+    assert not torch.allclose(both[1], alone[1])
