@@ -7,7 +7,8 @@ from typing import Any
 
 import yaml
 
-from cdlm.sampling.samplers import DDIM, Commit, Sampler
+from cdlm.sampling.sampler import Sampler
+from cdlm.sampling.samplers import DDIM, Commit
 from cdlm.sampling.steering import DescendLatent, ShiftEstimate, Steering, TiltPosterior
 from cdlm.settings import free_sampler
 

@@ -19,7 +19,8 @@ from cdlm.evaluation.provenance import commit, machine
 from cdlm.evaluation.targets import lines_of_lengths, random_lines
 from cdlm.files import write_text
 from cdlm.pipeline import Pipeline
-from cdlm.sampling.samplers import DDIM, Commit, DPMpp2M, QSample, Sampler
+from cdlm.sampling.sampler import Sampler
+from cdlm.sampling.samplers import DDIM, Commit, DPMpp2M, QSample
 from cdlm.settings import free_sampler
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -7,7 +7,8 @@ from typing import Any
 from control_requests import CONTROLS
 
 from cdlm.sampling.particles import Particles
-from cdlm.sampling.samplers import DDIM, Commit, DPMpp2M, QSample, Reopen, Sampler
+from cdlm.sampling.sampler import Sampler
+from cdlm.sampling.samplers import DDIM, Commit, DPMpp2M, QSample, Reopen
 from cdlm.sampling.steering import DescendLatent, ShiftEstimate, Steering, TiltPosterior
 from cdlm.settings import GUIDED_STEPS, guided_sampler
 

@@ -12,7 +12,7 @@ from control_requests import Requests
 
 from cdlm.control.canvas import blank_canvas
 from cdlm.control.estimate import Estimate
-from cdlm.control.heads import Reading
+from cdlm.control.reading import Reading
 from cdlm.data.syntax import parse_texts
 from cdlm.evaluation.intervals import Figure, ratio_with_interval
 from cdlm.pipeline import Pipeline

@@ -19,7 +19,7 @@ from cdlm.hub import find_model, load_model, place_model, save_model
 from cdlm.lengths import LengthModel
 from cdlm.output import Output, TextFrame, Written, charged
 from cdlm.sampling.loop import EarlyStop
-from cdlm.sampling.samplers import Sampler
+from cdlm.sampling.sampler import Sampler
 from cdlm.sampling.select import Select
 from cdlm.sampling.steering import Steering
 from cdlm.scoring import Score, score_texts

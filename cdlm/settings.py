@@ -9,7 +9,8 @@ import numpy as np
 from cdlm.control.controller import Controller, WishError
 from cdlm.control.layout import Layout
 from cdlm.sampling.loop import EarlyStop
-from cdlm.sampling.samplers import SAMPLERS, Commit, Reopen, Sampler
+from cdlm.sampling.sampler import Sampler
+from cdlm.sampling.samplers import SAMPLERS, Commit, Reopen
 from cdlm.sampling.steering import STEERINGS, Steering, TiltPosterior, check_paths
 from cdlm.watching import Watcher
 

@@ -10,7 +10,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from cdlm.control.controller import WishError
-from cdlm.control.heads import Head, HeadConfig, make_head
+from cdlm.control.heads import Head, make_head
+from cdlm.control.reading import HeadConfig
 from cdlm.diffusion.model import DiffusionLM
 from cdlm.files import write_folder, write_json
 

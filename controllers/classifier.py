@@ -5,9 +5,10 @@ from typing import ClassVar
 
 from cdlm.control.controller import Claim, Verdict, WishError
 from cdlm.control.estimate import Estimate
-from cdlm.control.heads import Reading, TextHead
+from cdlm.control.heads import TextHead
 from cdlm.control.layout import Vocabulary
 from cdlm.control.learned import Learned
+from cdlm.control.reading import Reading
 from cdlm.types import PerSample
 
 

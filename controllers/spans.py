@@ -13,9 +13,10 @@ from torch import Tensor
 
 from cdlm.control.controller import Controller, Shelf, Verdict, WishError
 from cdlm.control.estimate import Estimate
-from cdlm.control.heads import ArcHead, Head, LabelLogits, Reading, SpanHead, TokenHead
+from cdlm.control.heads import ArcHead, Head, LabelLogits, SpanHead, TokenHead
 from cdlm.control.layout import Layout, Vocabulary
 from cdlm.control.learned import Learned
+from cdlm.control.reading import Reading
 from cdlm.data.syntax import PHRASES, parse_one
 from cdlm.types import Clocks, Logits, PerSample
 from controllers.patterns import mixture_evidence

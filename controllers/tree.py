@@ -8,9 +8,10 @@ import torch
 
 from cdlm.control.controller import Verdict, WishError
 from cdlm.control.estimate import Estimate
-from cdlm.control.heads import ArcHead, LabelLogits, Reading
+from cdlm.control.heads import ArcHead, LabelLogits
 from cdlm.control.layout import Layout, Vocabulary
 from cdlm.control.learned import Learned
+from cdlm.control.reading import Reading
 from cdlm.data.syntax import Parse, parse_one
 from cdlm.types import Clocks, Logits, PerSample
 from controllers.places import word_places

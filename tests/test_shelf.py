@@ -12,7 +12,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from cdlm.control.controller import Shelf, WishError
-from cdlm.control.heads import HEADS, Head, HeadConfig, make_head
+from cdlm.control.heads import HEADS, Head, make_head
+from cdlm.control.reading import HeadConfig
 from cdlm.diffusion.model import DiffusionLM
 from cdlm.shelf import CONFIG, WEIGHTS, HeadShelf, load_head, model_fingerprint, save_head
 from tests.sampling.toys import VOCAB, small_model

@@ -14,7 +14,7 @@ from cdlm.control.layout import Vocabulary
 from cdlm.diffusion.model import DiffusionLM
 from cdlm.sampling.guidance import UNGUIDED, Guidance
 from cdlm.sampling.randomness import Stream, TextNoise
-from cdlm.sampling.samplers import Sampler, Step
+from cdlm.sampling.sampler import Sampler, Step
 from cdlm.sampling.state import State
 from cdlm.sampling.steering import Steering
 from cdlm.types import Clocks, Latent, Logits, Mask, PerSample, Tokens

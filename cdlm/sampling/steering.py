@@ -13,7 +13,7 @@ from cdlm.control.layout import Vocabulary
 from cdlm.diffusion.model import DiffusionLM
 from cdlm.sampling.energies import energy_slope, latent_slope, soft, tilted, total_evidence
 from cdlm.sampling.randomness import TextNoise
-from cdlm.sampling.samplers import Sampler
+from cdlm.sampling.sampler import Sampler
 from cdlm.types import Clocks, Latent, PerSample
 
 Evaluate = Callable[[Latent], Estimate]

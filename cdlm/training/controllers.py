@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from cdlm.control.heads import Head, HeadConfig, TextHead
+from cdlm.control.heads import Head, TextHead
+from cdlm.control.reading import HeadConfig
 from cdlm.data.corpus import read_columns, read_lines
 from cdlm.data.labels import read_labelled
 from cdlm.data.records import read_split

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cdlm.control.heads import ArcHead, Head, Reading, SpanHead, TextHead, TokenHead
+from cdlm.control.heads import ArcHead, Head, SpanHead, TextHead, TokenHead
+from cdlm.control.reading import Reading
 from cdlm.data.words import split_words
 from cdlm.diffusion.model import DiffusionLM
 from cdlm.training.heads import IGNORED, Example, at_clock, held_out_loss, read, targets

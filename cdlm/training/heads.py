@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
-from cdlm.control.heads import ArcHead, Head, HeadConfig, Reading, SpanHead, TextHead, TokenHead, make_head
+from cdlm.control.heads import ArcHead, Head, SpanHead, TextHead, TokenHead, make_head
+from cdlm.control.reading import HeadConfig, Reading
 from cdlm.data.batches import TokenBatches
 from cdlm.diffusion.model import DiffusionLM
 from cdlm.diffusion.objective import NoisedBatch, denoise

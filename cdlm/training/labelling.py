@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from cdlm.control.heads import Kind, TextHead
+from cdlm.control.heads import TextHead
+from cdlm.control.reading import Kind
 from cdlm.data.records import FIELDS, Split
 from cdlm.data.syntax import PHRASES, Parse, parse_texts
 from cdlm.data.tokenizer import TextTokenizer

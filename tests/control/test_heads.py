@@ -7,17 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from cdlm.control.heads import (
-    HEADS,
-    ArcHead,
-    Head,
-    HeadConfig,
-    Reading,
-    SpanHead,
-    TextHead,
-    TokenHead,
-    make_head,
-)
+from cdlm.control.heads import HEADS, ArcHead, Head, SpanHead, TextHead, TokenHead, make_head
+from cdlm.control.reading import HeadConfig, Reading
 
 VOCAB, DIM, LENGTH, BATCH = 13, 6, 9, 3
 LABELS = {

@@ -13,7 +13,8 @@ from torch import Tensor
 from cdlm.control.canvas import Canvas, blank_canvas
 from cdlm.control.controller import Controller
 from cdlm.control.estimate import Estimate
-from cdlm.control.heads import HeadConfig, TextHead
+from cdlm.control.heads import TextHead
+from cdlm.control.reading import HeadConfig
 from cdlm.data.tokenizer import TextTokenizer
 from cdlm.pipeline import Pipeline
 from cdlm.sampling import energies

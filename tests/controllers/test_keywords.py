@@ -15,7 +15,8 @@ from cdlm.control.estimate import Estimate
 from cdlm.data.tokenizer import build_tokenizer
 from cdlm.data.words import split_words
 from cdlm.pipeline import Pipeline
-from cdlm.sampling.samplers import DDIM, Commit, Reopen, Sampler
+from cdlm.sampling.sampler import Sampler
+from cdlm.sampling.samplers import DDIM, Commit, Reopen
 from controllers import Infill, Keywords, Length
 from controllers.keywords import contains, maximal
 from controllers.placement import arrange, drawn_order

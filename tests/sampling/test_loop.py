@@ -16,7 +16,8 @@ from cdlm.control.layout import Vocabulary
 from cdlm.pipeline import Pipeline
 from cdlm.sampling.loop import EarlyStop, Frame, noised_state, trajectory
 from cdlm.sampling.randomness import TextNoise
-from cdlm.sampling.samplers import DDIM, SAMPLERS, Commit, Reopen, Sampler
+from cdlm.sampling.sampler import Sampler
+from cdlm.sampling.samplers import DDIM, SAMPLERS, Commit, Reopen
 from cdlm.sampling.steering import STEERINGS, Steering, TiltPosterior
 from controllers import Infill, Keywords, Length
 from tests.sampling.toys import WordSomewhere

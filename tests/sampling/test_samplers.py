@@ -13,7 +13,8 @@ from cdlm.data.tokenizer import build_tokenizer
 from cdlm.diffusion.model import DiffusionLM
 from cdlm.sampling.loop import _Draft, _reopened, _reviewed, _Run
 from cdlm.sampling.randomness import TextNoise
-from cdlm.sampling.samplers import DDIM, SAMPLERS, Clamp, Commit, DPMpp2M, QSample, Reopen, Sampler, Step
+from cdlm.sampling.sampler import Sampler, Step
+from cdlm.sampling.samplers import DDIM, SAMPLERS, Clamp, Commit, DPMpp2M, QSample, Reopen
 from cdlm.sampling.state import State
 from cdlm.sampling.steering import TiltPosterior
 from tests.sampling.toys import VOCAB, belief, open_canvas, small_model, state_at

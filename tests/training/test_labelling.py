@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from cdlm.control.heads import HeadConfig, TextHead
+from cdlm.control.heads import TextHead
+from cdlm.control.reading import HeadConfig
 from cdlm.data.records import Record, Split
 from cdlm.data.syntax import PHRASES, Parse
 from cdlm.data.tokenizer import TextTokenizer, build_tokenizer
