@@ -14,6 +14,7 @@ python benchmarks/teacher/train.py runs/data/yelp runs/teacher/yelp --tokenizer 
 """
 
 import argparse
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from time import time
@@ -68,6 +69,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("corpus", nargs="?", choices=sorted(SETTINGS), default="reviews")
     parser.add_argument("--count", type=int, default=250, help="requests a polarity")
+    parser.add_argument("--temperature", type=float, help="while choosing; by default what wishes get")
+    parser.add_argument("--seed", type=int, default=0, help="another one takes other lines")
     parser.add_argument("--out", type=Path, help="by default in benchmarks/results")
     args = parser.parse_args()
     setting, started = SETTINGS[args.corpus], time()
@@ -77,9 +80,11 @@ def main() -> None:
         read_labelled(setting.labels),
         [Vader(), LinearJudge.load(setting.judge)],
         args.count,
+        args.seed,
+        options={} if args.temperature is None else {"temperature": args.temperature},
         progress=lambda task, done, total: print(f"{task}: {done}/{total}", flush=True) if done % 50 == 0 else None,
     )
-    command = f"python benchmarks/sentiment.py {args.corpus} --count {args.count}"
+    command = " ".join(["python benchmarks/sentiment.py", *sys.argv[1:]])
     facts = {"model": args.corpus, "command": command, "seconds": round(time() - started)}
     write_report(args.out or setting.out, rows, facts)
 
