@@ -49,6 +49,7 @@ probabilities. One seed, and early in training: a table shows what learns fastes
 def main() -> None:
     """Train what is missing, measure what is not measured, write the table."""
     args = _arguments()
+    commit()  # that runs, not that is checked out at the end
     torch.set_num_threads(1)
     base = load_config(BASE, [f"train.steps={args.steps}"])
     names = args.variants or list(VARIANTS)

@@ -19,11 +19,12 @@ import torch
 
 from cdlm.config import load_config
 from cdlm.data.tokenizer import TextTokenizer
+from cdlm.evaluation import provenance
 from cdlm.evaluation.anlg import PUBLISHED, CausalFiller, DiffusionFiller, Filler, anlg_rows, asked, read_items
 from cdlm.evaluation.baselines.decoding import denoiser_size
 from cdlm.evaluation.fluency import Teacher
 from cdlm.evaluation.overlap import bert_score
-from cdlm.evaluation.suite import write_report
+from cdlm.evaluation.report import write_report
 from cdlm.evaluation.targets import random_lines
 from cdlm.files import write_folder
 from cdlm.hub import fill_model_folder, load_model
@@ -128,6 +129,7 @@ def scored(tokenizer: TextTokenizer, file: Path) -> list[Scored]:
 
 def measure(args: argparse.Namespace) -> None:
     """Candidates, consensus, agreement; the report."""
+    provenance.started()  # what runs, before it is measured
     started, items = time(), read_items(args.data / "anlg" / "dev_cleanup.json")
     if args.items:
         items = [items[int(n)] for n in random_lines([str(n) for n in range(len(items))], args.items, args.seed)]

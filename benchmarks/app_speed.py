@@ -25,6 +25,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "app.md")
     args = parser.parse_args()
     load = os.getloadavg()[0]
+    commit()  # that runs, not that is checked out at the end
     rounds = [measure() for _ in range(args.rounds)]
     args.out.write_text(report(rounds, load, args.rounds), encoding="utf-8")
     print(args.out.read_text(encoding="utf-8"))

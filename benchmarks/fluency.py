@@ -19,12 +19,13 @@ from typing import Any
 from cdlm.config import load_config
 from cdlm.data.corpus import read_lines
 from cdlm.data.words import split_words
+from cdlm.evaluation import provenance
 from cdlm.evaluation.bench import Row, at_most, cost, natural, words
 from cdlm.evaluation.fluency import Teacher
 from cdlm.evaluation.intervals import Figure
 from cdlm.evaluation.metrics import TrainingIndex, distinct_n, exact_copy_share, share_distinct_texts
+from cdlm.evaluation.report import write_report
 from cdlm.evaluation.second_judge import find_second_judge
-from cdlm.evaluation.suite import write_report
 from cdlm.evaluation.targets import lines_of_lengths
 from cdlm.hub import find_model
 from cdlm.pipeline import Pipeline
@@ -126,6 +127,7 @@ def main(arguments: list[str] | None = None) -> None:
     if data.validation is None:
         parser.error(f"the configuration of {name} names no data.validation")
     options = {} if args.temperature is None else {"temperature": args.temperature}
+    provenance.started()  # what runs, before it is measured
     started = time()
     texts, found = measure(
         Pipeline.from_pretrained(args.model),

@@ -23,10 +23,11 @@ import torch
 from cdlm.config import load_config
 from cdlm.data.tokenizer import TextTokenizer
 from cdlm.data.words import split_words
+from cdlm.evaluation import provenance
 from cdlm.evaluation.fluency import Teacher
 from cdlm.evaluation.long_texts import LongBench, exact_lengths, free_texts, keyword_texts, leaning_lengths, sweep_rows
 from cdlm.evaluation.metrics import TrainingIndex
-from cdlm.evaluation.suite import write_report
+from cdlm.evaluation.report import write_report
 from cdlm.files import write_text
 from cdlm.pipeline import Pipeline
 from cdlm.training.run import train
@@ -124,6 +125,7 @@ def bench(args: argparse.Namespace) -> LongBench:
 
 def measure(args: argparse.Namespace) -> None:
     """Free texts, exact lengths, leaning lengths, keywords; the report."""
+    provenance.started()  # what runs, before it is measured
     started, ready = time(), bench(args)
     rows = [row for part in (free_texts, exact_lengths, leaning_lengths, keyword_texts) for row in part(ready)]
     command = f"python benchmarks/long_texts.py measure --texts {args.texts} --seed {args.seed}"
@@ -133,6 +135,7 @@ def measure(args: argparse.Namespace) -> None:
 
 def sweep(args: argparse.Namespace) -> None:
     """Ways of writing a block, on free texts."""
+    provenance.started()  # what runs, before it is measured
     started, ready = time(), bench(args)
     facts = {"command": f"python benchmarks/long_texts.py sweep --texts {args.texts} --seed {args.seed}"}
     write_report(args.out / "sweep", sweep_rows(ready), {**facts, "seconds": round(time() - started)})

@@ -21,6 +21,7 @@ from readme import block
 
 from cdlm.config import load_config
 from cdlm.data.tokenizer import TextTokenizer
+from cdlm.evaluation.pace import Moment
 from cdlm.evaluation.suite import HEADS, TASKS, run_suite
 from cdlm.files import write_folder, write_json, write_text
 from cdlm.hub import fill_model_folder, load_model
@@ -196,9 +197,10 @@ def _copy(source: Path, target: Path) -> None:
     shutil.copytree(source, target, dirs_exist_ok=True)
 
 
-def _show(task: str, done: int, total: int) -> None:
-    if done % 50 == 0 or done == total:
-        print(f"{task}: {done}/{total}", flush=True)
+def _show(moment: Moment) -> None:
+    if moment.done % 50 == 0 or moment.done == moment.total:
+        left = "" if moment.seconds_left is None else f", {moment.seconds_left / 60:.0f} minutes left"
+        print(f"{moment.task}: {moment.done}/{moment.total}{left}", flush=True)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 from cdlm.evaluation.bench import Row
-from cdlm.evaluation.suite import markdown
+from cdlm.evaluation.report import markdown
 from cdlm.files import write_text
 
 ROOT = Path(__file__).resolve().parent.parent

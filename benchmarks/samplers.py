@@ -101,6 +101,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="*")
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
+    commit()  # that runs, not that is checked out at the end
     pipe, teacher = Pipeline.from_pretrained(args.model), Teacher.from_pretrained(args.teacher)
     bench = Bench(pipe, teacher, args.corpus, {}, half="tune")
     rows: dict[str, dict[str, Any]] = {}

@@ -20,10 +20,11 @@ from pathlib import Path
 from time import time
 
 from cdlm.data.labels import read_labelled
+from cdlm.evaluation import provenance
 from cdlm.evaluation.fluency import Teacher
+from cdlm.evaluation.report import write_report
 from cdlm.evaluation.sentiment import LinearJudge, Vader
 from cdlm.evaluation.sentiment_task import sentiment_rows
-from cdlm.evaluation.suite import write_report
 from cdlm.pipeline import Pipeline
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -73,6 +74,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="another one takes other lines")
     parser.add_argument("--out", type=Path, help="by default in benchmarks/results")
     args = parser.parse_args()
+    provenance.started()  # what runs, before it is measured
     setting, started = SETTINGS[args.corpus], time()
     rows = sentiment_rows(
         Pipeline.from_pretrained(setting.model),

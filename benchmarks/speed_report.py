@@ -66,7 +66,8 @@ def facts(command: str, load: float, *, quick: bool, **measured: Any) -> dict[st
 
 
 def load_before() -> float:
-    """Processes that wanted to run over the last minute; to be asked before anything is measured."""
+    """Processes that wanted to run over the last minute; to be asked before anything is measured, as is the commit."""
+    commit()
     return os.getloadavg()[0]
 
 

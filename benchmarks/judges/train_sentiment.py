@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from cdlm.data.labels import read_labelled
-from cdlm.evaluation.intervals import Figure, mean_with_interval
+from cdlm.evaluation.intervals import Figure, share_with_interval
 from cdlm.evaluation.sentiment import Judge, LinearJudge, Vader
 from cdlm.files import write_json
 
@@ -99,7 +99,7 @@ def _measure(judge: Judge, learned: Labelled | None, held_out: dict[str, Labelle
 def _right(verdicts: Sequence[str], labels: Sequence[str], only: str | None = None) -> Figure:
     """Share of verdicts that are the label, of all texts or of those with one label; silence is never right."""
     pairs = [(a, b) for a, b in zip(verdicts, labels, strict=True) if only in {None, b}]
-    return mean_with_interval([float(a == b) for a, b in pairs])
+    return share_with_interval([float(a == b) for a, b in pairs])
 
 
 def _bare(file: Path) -> Labelled:

@@ -71,7 +71,9 @@ def evaluate(
     for folder, name in ((found, "corpus"), (teacher, "teacher")):
         if not folder.is_dir():
             raise ValueError(f"no {name} at {folder}; give --{name}")
-    with side().status("loading") as status:
+    from cdlm.cli.progress import EvaluationScreen
+
+    with EvaluationScreen(side()) as shown:
         from cdlm.evaluation.suite import run_suite
 
         rows = run_suite(
@@ -85,7 +87,7 @@ def evaluate(
             baselines=[name.strip() for name in baselines.split(",") if name.strip()],
             steps=read_steps(steps),
             resume=resume,
-            progress=lambda name, done, total: status.update(f"{name} {done}/{total}"),
+            progress=shown.update,
         )
     if json:
         print_json([row.plain() for row in rows])

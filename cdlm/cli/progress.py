@@ -1,4 +1,4 @@
-"""What a training run shows: a bar with loss, rate and time left; figures and texts at every evaluation."""
+"""What long runs show: a bar with the time left, or a line now and then; of a training also figures and texts."""
 
 from time import monotonic
 from types import TracebackType
@@ -12,9 +12,11 @@ from rich.text import Text
 from cdlm.cli.screen import short_number, short_time
 
 if TYPE_CHECKING:
+    from cdlm.evaluation.pace import Moment
     from cdlm.training.callbacks import Progress
 
 LINE_EVERY = 30.0
+EVALUATION_LINE_EVERY = 20.0
 FIGURES = {
     "validation_loss": "validation loss",
     "cross_entropy": "cross-entropy",
@@ -103,3 +105,40 @@ class TrainingScreen:
     def _print(self, line: str, style: str = "") -> None:
         if not self.quiet:
             self.console.print(Text(line, style), soft_wrap=not self.console.is_terminal)
+
+
+class EvaluationScreen:
+    """Texts of all tasks and systems with the time left: a bar on a terminal, a line now and then in a log."""
+
+    def __init__(self, console: Console) -> None:
+        self.console, self.told = console, monotonic() - EVALUATION_LINE_EVERY
+        self.bars = Bars(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[left]}"),
+            console=console,
+            disable=not console.is_terminal,
+            transient=True,
+        )
+        self.task = self.bars.add_task("loading", total=None, left="")
+
+    def __enter__(self) -> Self:
+        self.bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.bars.stop()
+
+    def update(self, moment: "Moment") -> None:
+        """After every text."""
+        what = f"{moment.task}, {moment.system}"
+        left = "" if moment.seconds_left is None else f"{short_time(moment.seconds_left)} left"
+        self.bars.update(self.task, description=what, completed=moment.done, total=moment.total, left=left)
+        if not self.console.is_terminal and monotonic() - self.told >= EVALUATION_LINE_EVERY:
+            self.told = monotonic()
+            said = [what, f"{moment.done:,}/{moment.total:,} texts", left]
+            self.console.print(Text("  ".join(part for part in said if part)), soft_wrap=True)

@@ -21,7 +21,7 @@ from cdlm.control.controller import WishError
 from cdlm.control.layout import LayoutError
 from cdlm.data.tokenizer import TextTokenizer
 from cdlm.evaluation.bench import Progress, Row
-from cdlm.evaluation.intervals import Figure, mean_with_interval
+from cdlm.evaluation.intervals import Figure, mean_with_interval, share_with_interval
 from cdlm.evaluation.overlap import bert_score, bleu4, caption_words, cider, rouge_l
 from cdlm.pipeline import Pipeline
 from cdlm.sampling.select import bleu
@@ -219,7 +219,7 @@ def anlg_rows(
         rows += [
             row("different candidates", mean_with_interval(distinct)),
             row("seconds an item", mean_with_interval([c.seconds for c in done])),
-            *([row("refused", mean_with_interval(refused))] if any(refused) else []),
+            *([row("refused", share_with_interval(refused))] if any(refused) else []),
         ]
     return rows
 

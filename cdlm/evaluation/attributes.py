@@ -25,7 +25,7 @@ from torch.nn import functional as F
 
 from cdlm.data.records import Record, Split, field_values
 from cdlm.data.words import split_words
-from cdlm.evaluation.intervals import Figure, mean_with_interval
+from cdlm.evaluation.intervals import Figure, share_with_interval
 from cdlm.files import write_folder, write_json
 
 PLACES = ("name", "near")
@@ -123,7 +123,7 @@ class FieldClassifier:
         found = self.predict_all(split.lines)
         rows = list(zip(found, split.records, strict=True))
         return {
-            field: mean_with_interval([float(said[field] == (record.value(field) or SILENT)) for said, record in rows])
+            field: share_with_interval([float(said[field] == (record.value(field) or SILENT)) for said, record in rows])
             for field in self.fields
         }
 

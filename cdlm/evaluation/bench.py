@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from cdlm.data.records import Halves, Split, halve, read_split
 from cdlm.data.words import join_words, split_words
@@ -19,6 +19,7 @@ from cdlm.pipeline import Pipeline
 
 Progress = Callable[[str, int, int], None]
 Words = list[str]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class Row:
         bar: the requirement in words; met: whether the value keeps it (None: there is none).
         cost: denoiser evaluations a text, other networks by their size, a backward pass as two.
         system: what wrote the texts; steps: how many it was given, where a run asked for several numbers of them.
+        first: on how many of the targets, where the figure repeats another one on those that a slow system was given.
     """
 
     task: str
@@ -41,21 +43,27 @@ class Row:
     cost: float | None = None
     system: str = "cdlm"
     steps: int | None = None
+    first: int | None = None
 
     @property
     def plain_task(self) -> str:
-        """The task without the system that :meth:`by` added to it."""
-        return self.task.removesuffix(f", {self.label}") if self.label else self.task
+        """The task without what :meth:`by` added to it."""
+        return self.task.removesuffix(self._added)
+
+    @property
+    def _added(self) -> str:
+        first = f"first {self.first} targets" if self.first else ""
+        return "".join(f", {part}" for part in (self.label, first) if part)
 
     @property
     def label(self) -> str:
         """What wrote the text, as a table names it; empty: the model at its own settings."""
         return f"{self.steps} steps" if self.steps else ("" if self.system == "cdlm" else self.system)
 
-    def by(self, system: str, steps: int | None = None) -> "Row":
-        """The same figure of another system, or at so many steps; bars are for the model at its own settings."""
-        row = replace(self, system=system, steps=steps, bar="", met=None)
-        return replace(row, task=f"{row.task}, {row.label}" if row.label else row.task)
+    def by(self, system: str, steps: int | None = None, first: int | None = None) -> "Row":
+        """The figure as another system's, at so many steps or on so many targets; bars are for the model's own."""
+        row = replace(self, system=system, steps=steps, first=first, bar="", met=None)
+        return replace(row, task=f"{row.task}{row._added}")
 
     def plain(self) -> dict[str, Any]:
         """As JSON."""
@@ -81,7 +89,7 @@ class Bench:
         pipe: the model under test. teacher: the judge of fluency. corpus: folder with train/valid texts and records.
         sizes: samples per task. half: ``report``, or ``tune`` while choosing settings. options: sampling options under test.
         baseline: what answers the requests in the model's place, if anything does. own: what answers for the model; by default
-            the model itself.
+            the model itself. first: how many of its targets a task takes, if not all: the same ones for every system.
     """
 
     pipe: Pipeline
@@ -94,11 +102,16 @@ class Bench:
     progress: Progress = lambda task, done, total: None
     baseline: System | None = None
     own: System | None = None
+    first: int | None = None
 
     @property
     def system(self) -> System:
         """What writes the texts."""
         return self.baseline or self.own or Steered(self.pipe, self.options)
+
+    def asked(self, targets: Sequence[T]) -> list[T]:
+        """Those of a task's targets that are asked for."""
+        return list(targets[: self.first])
 
     @cached_property
     def halves(self) -> Halves:

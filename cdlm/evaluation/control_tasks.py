@@ -62,7 +62,7 @@ def usable(bench: Bench) -> Split:
 
 def part_of_speech(bench: Bench) -> list[Row]:
     """The tags of a real sentence."""
-    targets = tag_targets(usable(bench).lines, bench.sizes["control"], bench.seed)
+    targets = bench.asked(tag_targets(usable(bench).lines, bench.sizes["control"], bench.seed))
     samples = _write(bench, "pos", targets, lambda t: [_tags(t)])
     return [
         samples.row("tags equal", _right(targets, samples.parses), 1.0, 0.96),
@@ -74,14 +74,14 @@ def part_of_speech(bench: Bench) -> list[Row]:
 def attribute(bench: Bench) -> list[Row]:
     """A field with its value: one that stands in the text as it is, and the one without a fixed wording."""
     split, count = usable(bench), bench.sizes["control"]
-    targets = attribute_targets(split, count, bench.seed)
+    targets = bench.asked(attribute_targets(split, count, bench.seed))
     samples = _write(bench, "attribute", targets, lambda t: [_field(t), _length_of(t)])
     found = [t.found(x) for t, x in zip(targets, samples.texts, strict=True)]
     return [
         samples.row("value stands as whole words", _stands(targets, samples.texts), 1.0, 0.96),
         samples.row("value is a substring", found, 1.0),
         *_around(samples, bench, 1.15),
-        *_family(bench, family_targets(split, count, bench.seed)),
+        *_family(bench, bench.asked(family_targets(split, count, bench.seed))),
     ]
 
 
@@ -97,7 +97,7 @@ def _family(bench: Bench, targets: list[AttributeTarget]) -> list[Row]:
 
 def spans(bench: Bench) -> list[Row]:
     """A phrase of a kind at a place."""
-    targets = span_targets(usable(bench).lines, bench.sizes["control"], bench.seed)
+    targets = bench.asked(span_targets(usable(bench).lines, bench.sizes["control"], bench.seed))
     samples = _write(bench, "spans", targets, lambda t: [make_controller("spans", [t.wish]), _length_of(t)])
     held = [float(t.stands(p)) for t, p in zip(targets, samples.parses, strict=True)]
     kinds = {t.label: [h for h, other in zip(held, targets, strict=True) if other.label == t.label] for t in targets}
@@ -118,7 +118,7 @@ def _by_place(samples: Samples, targets: list[SpanTarget], held: list[float]) ->
 
 def tree(bench: Bench) -> list[Row]:
     """The grammar of a real sentence, beside what its tags alone bring."""
-    targets = tree_targets(usable(bench).lines, bench.sizes["control"], bench.seed)
+    targets = bench.asked(tree_targets(usable(bench).lines, bench.sizes["control"], bench.seed))
     samples = _write(bench, "tree", targets, lambda t: [make_controller("tree", t.source)])
     alone = _write(
         bench, "tree by tags alone", [TagTarget(t.source, t.parse.tags) for t in targets], lambda t: [_tags(t)]
@@ -153,7 +153,7 @@ def _overlap(bench: Bench, samples: Samples) -> list[Row]:
 
 def length(bench: Bench) -> list[Row]:
     """A number of words."""
-    targets = length_targets(usable(bench).lines, bench.sizes["control"], bench.seed)
+    targets = bench.asked(length_targets(usable(bench).lines, bench.sizes["control"], bench.seed))
     samples = _write(bench, "length", targets, lambda t: [make_controller("length", t.words)])
     off = [t.off(text) for t, text in zip(targets, samples.texts, strict=True)]
     return [
@@ -164,30 +164,32 @@ def length(bench: Bench) -> list[Row]:
 
 
 def composition(bench: Bench) -> list[Row]:
-    """The tags of a sentence and a value that stands in it, both measured on the same texts."""
-    targets = pair_targets(usable(bench), bench.sizes["control"], bench.seed)
+    """The tags of a sentence and a value that stands in it: the share that keeps both, then each, on the same texts."""
+    targets = bench.asked(pair_targets(usable(bench), bench.sizes["control"], bench.seed))
     samples = _write(bench, "composition", targets, lambda t: [_tags(t.tagged), _field(t.attribute)])
     stands = _stands([t.attribute for t in targets], samples.texts)
     right = _right([t.tagged for t in targets], samples.parses)
     both = [s and r >= HELD for s, r in zip(stands, right, strict=True)]
     return [
+        samples.row(f"value stands and at least {HELD:.0%} of the tags are equal", both, 1.0),
         samples.row("value stands as whole words", stands, 1.0, 0.97),
         samples.row("tags equal", right, 1.0, 0.95),
-        samples.row(f"value stands and at least {HELD:.0%} of the tags are equal", both, 1.0),
         *_around(samples, bench),
     ]
 
 
-def field_judge(split: Split, cache: Path | None = None) -> FieldClassifier:
+def field_judge(split: Split, cache: Path | None = None, epochs: int = JUDGE_EPOCHS) -> FieldClassifier:
     """The classifier of record fields, trained at its first use, and again once its code changes.
 
-    ``split`` is text that neither model nor heads were trained on, and that is not asked for: the other half of validation.
+    For a report ``split`` is text that neither model nor heads were trained on, and that is not asked for: the other half
+    of validation.
     """
-    made_of = fingerprint(split.lines, [repr(r.pairs) for r in split.records], [inspect.getsource(attributes)])
+    recipe = [inspect.getsource(attributes), str(epochs)]
+    made_of = fingerprint(split.lines, [repr(r.pairs) for r in split.records], recipe)
     folder = (cache or FIELD_JUDGES) / made_of[:16]
     if not folder.is_dir():
         folder.parent.mkdir(parents=True, exist_ok=True)
-        FieldClassifier.train(split, epochs=JUDGE_EPOCHS).save(folder)
+        FieldClassifier.train(split, epochs=epochs).save(folder)
     return FieldClassifier.load(folder)
 
 

@@ -6,7 +6,7 @@ from cdlm.control.controller import Controller
 from cdlm.control.registry import make_controller
 from cdlm.data.words import join_words, split_words
 from cdlm.evaluation.bench import Bench, Row, words
-from cdlm.evaluation.intervals import Figure, mean_with_interval
+from cdlm.evaluation.intervals import Figure, mean_with_interval, share_with_interval
 from cdlm.evaluation.metrics import kept_share
 from cdlm.evaluation.targets import random_lines
 from cdlm.sampling.select import expected_utility
@@ -25,7 +25,7 @@ def exactness(bench: Bench) -> list[Row]:
             held[verdict.name].append(float(verdict.satisfied))
         bench.progress("exactness", number + 1, count)
     names = {"length": "length exact", "infill": "context verbatim", "keywords": "excluded words absent"}
-    figures = {names[k]: mean_with_interval(v) for k, v in held.items() if v}
+    figures = {names[k]: share_with_interval(v) for k, v in held.items() if v}
     return [Row("exactness", k, f, None, "1.00", f.value == 1) for k, f in figures.items()]
 
 
@@ -70,7 +70,8 @@ def diversity_of_requests(bench: Bench) -> list[Row]:
         wishes = [make_controller("length", int(10 + number % 25))]
         texts = bench.pipe.generate(8, controllers=wishes, seed=number, **bench.options).texts
         shares.append(len(set(texts)) / 8)
-    figure = mean_with_interval(shares)
+        bench.progress("requests", 8 * (number + 1), 8 * bench.sizes["requests"])
+    figure = share_with_interval(shares)
     return [
         Row("no hollow success", "different texts over 8 seeds", figure, None, "at least 0.90", figure.value >= 0.9)
     ]
@@ -85,21 +86,21 @@ def editing(bench: Bench) -> list[Row]:
     rows = [Row("edit", f"kept words at strength {s}", f) for s, f in kept.items()]
     rows[0] = Row("edit", "kept words at strength 0.0", kept[0.0], None, "1.00", kept[0.0].value == 1)
     rows[-1] = Row("edit", "kept words at strength 1.0", kept[1.0], None, "falls monotonically", falling)
-    held = [
-        float(
-            bench.pipe.edit(line, 0.5, controllers=[make_controller("keywords", include=["family"])], seed=i).satisfied[
-                0
-            ]
-        )
-        for i, line in enumerate(lines)
-    ]
-    figure = mean_with_interval(held)
+    held = []
+    for number, line in enumerate(lines):
+        wish = make_controller("keywords", include=["family"])
+        held.append(float(bench.pipe.edit(line, 0.5, controllers=[wish], seed=number).satisfied[0]))
+        bench.progress("edit, a wish", number + 1, len(lines))
+    figure = share_with_interval(held)
     return [*rows, Row("edit", "a wish holds at strength 0.5", figure, None, "at least 0.90", figure.value >= 0.9)]
 
 
 def _kept(bench: Bench, lines: list[str], strength: float) -> Figure:
-    edited = [bench.pipe.edit(line, strength, seed=i).texts[0] for i, line in enumerate(lines)]
-    return mean_with_interval([kept_share(a, b) for a, b in zip(words(lines), words(edited), strict=True)])
+    edited = []
+    for number, line in enumerate(lines):
+        edited += bench.pipe.edit(line, strength, seed=number).texts
+        bench.progress(f"edit at strength {strength}", number + 1, len(lines))
+    return share_with_interval([kept_share(a, b) for a, b in zip(words(lines), words(edited), strict=True)])
 
 
 def scoring(bench: Bench) -> list[Row]:
@@ -112,8 +113,10 @@ def scoring(bench: Bench) -> list[Row]:
     rng = np.random.default_rng(bench.seed)
     shuffled = [join_words([str(w) for w in rng.permutation(split_words(line))]) for line in lines]
     real = bench.pipe.score(lines, draws=16, seed=bench.seed)
+    bench.progress("score", len(lines), 2 * len(lines))
     other = bench.pipe.score(shuffled, draws=16, seed=bench.seed)
-    better = mean_with_interval([float(a.nll < b.nll) for a, b in zip(real, other, strict=True)])
+    bench.progress("score", 2 * len(lines), 2 * len(lines))
+    better = share_with_interval([float(a.nll < b.nll) for a, b in zip(real, other, strict=True)])
     bound = mean_with_interval([s.nll / s.tokens for s in real])
     error = mean_with_interval([s.error / s.nll for s in real])
     return [
@@ -126,7 +129,10 @@ def scoring(bench: Bench) -> list[Row]:
 def selection(bench: Bench) -> list[Row]:
     """Best-of-8 and consensus against one candidate, each on its own criterion; early stop against the full run."""
     count = bench.sizes["select"]
-    groups = [list(bench.pipe.generate(8, seed=bench.seed + 100 * i, **bench.options)) for i in range(count)]
+    groups = []
+    for number in range(count):
+        groups.append(list(bench.pipe.generate(8, seed=bench.seed + 100 * number, **bench.options)))
+        bench.progress("selection", 8 * (number + 1), 8 * count)
     best = mean_with_interval([g[0].surprise - min(w.surprise for w in g) for g in groups])
     gains = [max(expected_utility(w, g) for w in g) - expected_utility(g[0], g) for g in groups]
     consensus = mean_with_interval(gains)
@@ -147,7 +153,8 @@ def selection(bench: Bench) -> list[Row]:
 def _early_stop(bench: Bench, count: int) -> list[Row]:
     full = bench.pipe.generate(8 * count, seed=bench.seed, **bench.options)
     short = bench.pipe.generate(8 * count, seed=bench.seed, early_stop=True, **bench.options)
-    same = mean_with_interval([float(a == b) for a, b in zip(full.texts, short.texts, strict=True)])
+    bench.progress("early stop", len(full) + len(short), len(full) + len(short))
+    same = share_with_interval([float(a == b) for a, b in zip(full.texts, short.texts, strict=True)])
     saved = 1 - short.evaluations / full.evaluations
     figure = Figure(saved, saved, saved, len(full))
     return [

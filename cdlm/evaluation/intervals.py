@@ -1,4 +1,4 @@
-"""Figures with 95 % intervals: percentile bootstrap over targets (Efron 1979), through scipy."""
+"""Figures with 95 % intervals, through scipy: percentile bootstrap over targets (Efron 1979), Wilson's score for shares."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import bootstrap
+from scipy.stats import binomtest, bootstrap
 
 Array = NDArray[np.float64]
 
@@ -32,6 +32,20 @@ class Figure:
 def mean_with_interval(values: Sequence[float], *, seed: int = 0) -> Figure:
     """The mean over targets. One value, or equal values, give an interval without width."""
     return ratio_with_interval(values, [1.0] * len(values), seed=seed)
+
+
+def share_with_interval(values: Sequence[float], *, seed: int = 0) -> Figure:
+    """The share of targets that hold (1) among those that may not (0), with Wilson's score interval (1927).
+
+    It has a width where all targets hold, too. Values in between, such as the share of equal tags of a text, get the mean's
+    interval; but where all of them are 0 or 1 nothing is known of what lies in between, and theirs is that of a share.
+    """
+    if not len(values) or not set(values) <= {0, 1}:
+        return mean_with_interval(values, seed=seed)
+    count, held = len(values), round(sum(values))
+    interval = binomtest(held, count).proportion_ci(confidence_level=0.95, method="wilson")
+    value = held / count
+    return Figure(value, min(value, max(0.0, float(interval.low))), max(value, min(1.0, float(interval.high))), count)
 
 
 def ratio_with_interval(totals: Sequence[float], counts: Sequence[float], *, seed: int = 0) -> Figure:

@@ -13,7 +13,7 @@ from cdlm.control.fields import build_wish
 from cdlm.data.words import split_words
 from cdlm.evaluation.bench import Row, cost
 from cdlm.evaluation.fluency import Teacher, TextNLL, totals
-from cdlm.evaluation.intervals import Figure, mean_with_interval, perplexity_ratio
+from cdlm.evaluation.intervals import Figure, mean_with_interval, perplexity_ratio, share_with_interval
 from cdlm.evaluation.metrics import TrainingIndex, distinct_n, exact_copy_share, shared_ngram_share
 from cdlm.evaluation.targets import keyword_targets, length_targets, lengths_of, lines_of_lengths
 from cdlm.output import Output
@@ -91,12 +91,12 @@ def exact_lengths(bench: LongBench) -> list[Row]:
     wanted = length_targets(bench.held_out, bench.count, bench.seed)
     outputs, seconds = bench.write("exact length", [[_length(n)] for n in wanted])
     texts, spent = [o.texts[0] for o in outputs], float(np.mean([cost(o) for o in outputs]))
-    right = mean_with_interval([float(len(split_words(t)) == n) for t, n in zip(texts, wanted, strict=True)])
+    right = share_with_interval([float(len(split_words(t)) == n) for t, n in zip(texts, wanted, strict=True)])
     real = lines_of_lengths(bench.held_out, wanted, bench.seed)
     return [
         Row("exact length", "words as asked", right, 1.0, "1", right.value == 1, spent),
         *fluency_rows(bench, "exact length", texts, real, spent),
-        _seconds("exact length", seconds, bench.count, spent),
+        _seconds("exact length", seconds, len(wanted), spent),
     ]
 
 
@@ -112,7 +112,7 @@ def leaning_lengths(bench: LongBench) -> list[Row]:
         outputs, seconds = bench.write(task, [[wish] for wish in wishes])
         spent = float(np.mean([cost(o) for o in outputs]))
         off = [len(o.tokens[0]) - n for o, n in zip(outputs, wanted, strict=True)]
-        held = mean_with_interval([float(o.satisfied[0]) for o in outputs])
+        held = share_with_interval([float(o.satisfied[0]) for o in outputs])
         rows.append(Row(task, "satisfied", held, None, cost=spent))
         rows.append(Row(task, "words off, mean", mean_with_interval([float(n) for n in off]), None, cost=spent))
         rows.append(
@@ -120,7 +120,7 @@ def leaning_lengths(bench: LongBench) -> list[Row]:
         )
         real = lines_of_lengths(bench.held_out, [len(o.tokens[0]) for o in outputs], bench.seed)
         rows += fluency_rows(bench, task, [o.texts[0] for o in outputs], real, spent)[:1]
-        rows.append(_seconds(task, seconds, bench.count, spent))
+        rows.append(_seconds(task, seconds, len(wanted), spent))
     return rows
 
 
@@ -133,12 +133,12 @@ def keyword_texts(bench: LongBench) -> list[Row]:
     ]
     outputs, seconds = bench.write("keywords and length", wishes)
     spent = float(np.mean([cost(o) for o in outputs]))
-    held = mean_with_interval([float(o.satisfied[0]) for o in outputs])
+    held = share_with_interval([float(o.satisfied[0]) for o in outputs])
     real = [t.source for t in targets]
     return [
         Row("keywords and length", "satisfied", held, 1.0, cost=spent),
         *fluency_rows(bench, "keywords and length", [o.texts[0] for o in outputs], real, spent)[:1],
-        _seconds("keywords and length", seconds, bench.count, spent),
+        _seconds("keywords and length", seconds, len(targets), spent),
     ]
 
 

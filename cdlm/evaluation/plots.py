@@ -33,8 +33,12 @@ class Point:
 
 
 def points(rows: Sequence[Row]) -> list[Point]:
-    """Of every task and system that has a success, its first figure, and a perplexity beside real text's."""
-    found = (_point(list(group)) for _, group in groupby(rows, lambda r: (r.task, r.system, r.steps)))
+    """Of every task and system that has a success, its first figure, and a perplexity beside real text's.
+
+    Figures that repeat others on the first targets are left out.
+    """
+    whole = [row for row in rows if row.first is None]
+    found = (_point(list(group)) for _, group in groupby(whole, lambda r: (r.task, r.system, r.steps)))
     return [point for point in found if point is not None]
 
 

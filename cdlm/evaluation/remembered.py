@@ -19,15 +19,18 @@ class Remembered:
     """A system whose answers are kept, one JSON line each, and not asked for again.
 
     A system gives the same text for the same request and seed, so a request, as plain values, and a seed are the key. What
-    a system is (its weights, its options) is not part of it: keep each in a file of its own.
+    a system is (its weights, its options) is not part of it: keep each in a file of its own. Without a file answers are kept
+    in memory.
     """
 
     system: System
-    file: Path
+    file: Path | None
     _known: dict[str, dict[str, Any]] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
-        content = self.file.read_bytes() if self.file.is_file() else b""
+        if self.file is None or not self.file.is_file():
+            return
+        content = self.file.read_bytes()
         whole = content.rfind(b"\n") + 1
         if whole < len(content):
             os.truncate(self.file, whole)  # the half line that a kill left
@@ -62,6 +65,8 @@ class Remembered:
             return {_REFUSED: str(error)}
 
     def _append(self, entry: dict[str, Any]) -> None:
+        if self.file is None:
+            return
         self.file.parent.mkdir(parents=True, exist_ok=True)
         with self.file.open("ab") as out:
             out.write(json.dumps(entry, ensure_ascii=False).encode() + b"\n")

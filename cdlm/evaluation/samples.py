@@ -11,7 +11,7 @@ from cdlm.control.layout import LayoutError
 from cdlm.data.syntax import Parse, parse_texts
 from cdlm.evaluation.bench import Progress, Row, words
 from cdlm.evaluation.fluency import Teacher
-from cdlm.evaluation.intervals import Figure, mean_with_interval
+from cdlm.evaluation.intervals import Figure, mean_with_interval, share_with_interval
 from cdlm.evaluation.metrics import TrainingIndex, distinct_n, exact_copy_share
 from cdlm.evaluation.systems import Request, System
 
@@ -41,7 +41,7 @@ class Samples:
 
     def row(self, metric: str, scores: Sequence[float], real: float | None = None, least: float | None = None) -> Row:
         """The mean over targets; `real`: that of real text, `least`: the bar."""
-        return self.judged(metric, mean_with_interval([float(s) for s in scores]), real, least=least)
+        return self.judged(metric, share_with_interval([float(s) for s in scores]), real, least=least)
 
     def judged(
         self,
@@ -67,7 +67,7 @@ class Samples:
     def same(self, most: float | None = None) -> Row:
         """Share of texts equal to their source, word for word."""
         pairs = zip(words(self.texts), words(self.sources), strict=True)
-        return self.judged("equal to the source", mean_with_interval([float(a == b) for a, b in pairs]), most=most)
+        return self.judged("equal to the source", share_with_interval([float(a == b) for a, b in pairs]), most=most)
 
     def variety(self, n: int = 4, least: float | None = None) -> Row:
         """Different n-grams against the sources, which are as many texts of about the same length."""
@@ -83,7 +83,7 @@ class Samples:
         """Share that stands word for word in training, beside that of random `training` lines among the others."""
         shares = [float(exact_copy_share([text], index)) for text in words(self.texts)]
         real = exact_copy_share(words(training), index, among_others=True)
-        return self.judged("stands word for word in training", mean_with_interval(shares), real)
+        return self.judged("stands word for word in training", share_with_interval(shares), real)
 
     def spent(self) -> list[Row]:
         """Cost and seconds, with their intervals."""

@@ -21,7 +21,7 @@ from safetensors.torch import load_file, save_file
 from scipy.optimize import minimize
 from torch import Tensor
 
-from cdlm.evaluation.intervals import Figure, mean_with_interval
+from cdlm.evaluation.intervals import Figure, share_with_interval
 from cdlm.files import write_folder, write_json
 from cdlm.quiet import quiet_transformers
 
@@ -56,7 +56,7 @@ class Judge(Protocol):
 def accuracy(judge: Judge, texts: Sequence[str], labels: Sequence[str]) -> Figure:
     """Share of texts on which the judge agrees with the label, with its interval over texts; "" agrees with none."""
     _check_labels(texts, labels)
-    return mean_with_interval([float(a == b) for a, b in zip(judge.predict(texts), labels, strict=True)])
+    return share_with_interval([float(a == b) for a, b in zip(judge.predict(texts), labels, strict=True)])
 
 
 class Vader:

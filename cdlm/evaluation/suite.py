@@ -1,27 +1,26 @@
-"""The suite: runs every task, writes report.json and report.md."""
+"""The suite: runs every task for every system, and writes the report after each."""
 
-import json
-import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from time import time
 from typing import Any
 
+from cdlm.evaluation.baselines import names
 from cdlm.evaluation.baselines.decoding import denoiser_size
 from cdlm.evaluation.baselines.names import SERVES, check_names
 from cdlm.evaluation.baselines.stock import Stock
-from cdlm.evaluation.bench import Bench, Progress, Row
-from cdlm.evaluation.beside import beside
-from cdlm.evaluation.control_tasks import attribute, composition, length, part_of_speech, spans, tree
+from cdlm.evaluation.bench import Bench, Row
+from cdlm.evaluation.control_tasks import attribute, composition, length, part_of_speech, spans, tree, usable
 from cdlm.evaluation.exactness import diversity_of_requests, editing, exactness, scoring, selection
 from cdlm.evaluation.fluency import Teacher
+from cdlm.evaluation.kept import Kept, fingerprint_of
+from cdlm.evaluation.pace import Moment, Pace, planned
 from cdlm.evaluation.plots import draw
-from cdlm.evaluation.provenance import commit, machine
-from cdlm.evaluation.remembered import Remembered
+from cdlm.evaluation.provenance import code, started
+from cdlm.evaluation.report import write_report
+from cdlm.evaluation.stopwatch import Stopwatch
 from cdlm.evaluation.systems import Steered, System
 from cdlm.evaluation.tasks import infilling, keywords, unconstrained
-from cdlm.files import write_json, write_text
 from cdlm.pipeline import Pipeline
 
 Task = Callable[[Bench], list[Row]]
@@ -92,10 +91,8 @@ SIZES: dict[str, dict[str, int]] = {
         "slow": 200,
     },
 }
-"""Samples; of ``control`` and ``infill`` no more than there are different targets, and of slow baselines only ``slow``."""
-SLOW = ("diffusion-lm",)
-"""Baselines that need over a second a text."""
-ANSWERS, ABOUT = "answers", "about.json"
+"""Samples; no more than there are different targets in held-out text, and of slow baselines only ``slow``."""
+OWN = "cdlm"
 
 
 def run_suite(  # noqa: PLR0913 - every part of a run can be named
@@ -112,7 +109,7 @@ def run_suite(  # noqa: PLR0913 - every part of a run can be named
     baselines: Sequence[str] = (),
     steps: Sequence[int] = (),
     resume: bool = False,
-    progress: Progress = lambda task, done, total: None,
+    progress: Callable[[Moment], None] = lambda moment: None,
 ) -> list[Row]:
     """Measure a model.
 
@@ -123,122 +120,149 @@ def run_suite(  # noqa: PLR0913 - every part of a run can be named
         baselines: what answers the same targets beside the model, see ``baselines.names.SERVES``.
         steps: numbers of steps that the model is measured with beside its own, in the tasks that baselines answer too.
         resume: go on with the texts of control tasks and infilling that an earlier run left in ``out``.
+        progress: hears of every text.
 
     Raises:
         ValueError: unknown suite, task or baseline, one that is not trained, or nothing to go on with.
         FileNotFoundError: corpus or teacher is missing.
     """
+    started()
     unknown = [t for t in tasks or () if t not in TASKS]
     if suite not in SIZES or unknown:
         raise ValueError(f"unknown {unknown or suite!r}; suites: {', '.join(SIZES)}; tasks: {', '.join(TASKS)}")
-    named = check_names(baselines)
+    named, kept = check_names(baselines), Kept(Path(out) if out else None, resume=resume)
     pipe = Pipeline.from_pretrained(model)
     chosen = list(tasks or [t for t in TASKS if HEADS.get(t, set()) <= set(pipe.heads.tasks)])
-    facts = {"model": str(model), "suite": suite, "seed": seed, "half": half}
+    bench = Bench(pipe, Teacher.from_pretrained(teacher), Path(corpus), SIZES[suite], seed, half, dict(options or {}))
+    facts = {"model": str(model), "suite": suite, "seed": seed, "half": half, "tasks": " ".join(chosen)}
+    facts |= {"baselines": " ".join(named)} if named else {}
+    facts |= {"steps beside the model's own": " ".join(map(str, steps))} if steps else {}
     if not tasks and len(chosen) < len(TASKS):
         facts["left out, as the model has no head for them"] = " ".join(t for t in TASKS if t not in chosen)
-    bench = Bench(
-        pipe, Teacher.from_pretrained(teacher), Path(corpus), SIZES[suite], seed, half, dict(options or {}), progress
-    )
     judge = bench.second_judge
     facts["second judge of fluency"] = judge if isinstance(judge, str) else judge.name
-    keep = _keeper(bench, Path(out) if out else None, resume)
-    bench.own = keep(Steered(pipe, bench.options), "cdlm")
-    rivals = [Rival(keep(s, s.name), SERVES[s.name]) for s in _systems(bench, Path(teacher), named, chosen)]
-    swept = {n: Steered(pipe, {**bench.options, "num_inference_steps": n}) for n in steps}
-    rivals += [Rival(keep(system, f"cdlm-{n}"), SWEPT, n) for n, system in swept.items()]
+    rivals = _rivals(bench, kept, Path(teacher), (named, chosen, steps))
+    bench.sizes = _there(bench)
+    pace = Pace(_plan(bench, chosen, rivals), progress)
+    bench.progress = pace.tell
     rows: list[Row] = []
-    started = time()
-    for name in chosen:
-        rows += TASKS[name](bench)
-        for rival in rivals:
-            rows += _beside(bench, name, rival) if name in rival.tasks else []
+
+    def report(pictures: str = "") -> None:
         if out is not None:
-            write_report(Path(out), rows, {**facts, "seconds": round(time() - started)})
-    if out is not None:
-        write_report(Path(out), rows, {**facts, "seconds": round(time() - started)}, draw(Path(out), rows))
+            write_report(Path(out), rows, {**facts, "seconds": round(watch.seconds)}, pictures)
+
+    with Stopwatch(kept.seconds) as watch:
+        for name in chosen:
+            pace.begin(name, OWN)
+            rows += TASKS[name](bench)
+            pace.end()
+            for rival in rivals:
+                rows += _beside(bench, name, rival, pace) if name in rival.tasks else []
+            report()
+        if out is not None:
+            report(draw(Path(out), rows))
     return rows
 
 
 @dataclass(frozen=True)
 class Rival:
-    """What answers the targets of some tasks beside the model at its own settings: a baseline, or the model at so many steps."""
+    """What answers the targets of some tasks beside the model at its own settings.
+
+    Attributes:
+        system: a baseline, or the model. steps: the model's, where it is given another number of them.
+        first: how many targets it answers, if not all. again: its figures on them repeat some of those on all.
+    """
 
     system: System
     tasks: Sequence[str]
     steps: int | None = None
+    first: int | None = None
+    again: bool = False
+
+    @property
+    def name(self) -> str:
+        """As people are told of it."""
+        steps = f", {self.steps} steps" if self.steps else ""
+        return f"{self.system.name}{steps}{', again' if self.again else ''}"
 
 
-def _keeper(bench: Bench, out: Path | None, resume: bool) -> Callable[[System, str], System]:
-    """Gives a system a memory below ``out``: that of an earlier run, or an empty one.
+def _rivals(
+    bench: Bench, kept: Kept, teacher: Path, asked: tuple[Sequence[str], Sequence[str], Sequence[int]]
+) -> list[Rival]:
+    """Baselines, then the model at other numbers of steps, then the model again on the targets of slow baselines.
 
-    Raises:
-        ValueError: what is there was written by another model, with other options or by other code.
+    What slow baselines are not given is not compared with what they are: a figure on other targets says nothing beside theirs.
     """
-    if out is None:
-        if resume:
-            raise ValueError("resume goes on with the texts of an earlier run; give the folder of its report as out")
-        return lambda system, name: system
-    folder = out / ANSWERS
-    made_of = {"model": bench.pipe.heads.fingerprint, "options": repr(bench.options), "commit": commit()}
-    if not resume:
-        shutil.rmtree(folder, ignore_errors=True)
-    elif not (folder / ABOUT).is_file() or json.loads((folder / ABOUT).read_text(encoding="utf-8")) != made_of:
-        raise ValueError(f"nothing in {folder} was written by this model and this code; measure anew, without resume")
-    folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / ABOUT, made_of)
-    return lambda system, name: Remembered(system, folder / f"{name}.jsonl")
+    (named, tasks, steps), made_of, stock = asked, _made_of(bench), Stock(bench.corpus, teacher)
+    systems, few, rivals = _systems(bench, stock, named, tasks), bench.sizes["slow"], list[Rival]()
+    bench.own = kept.of(Steered(bench.pipe, bench.options), OWN, made_of)
+    for system in systems:
+        found = {
+            **stock.fingerprints(system.name, tasks),
+            "code": code(),
+            "denoiser": str(denoiser_size(bench.pipe.model)),
+        }
+        slow = few if system.name in names.SLOW else None
+        rivals.append(Rival(kept.of(system, system.name, found), SERVES[system.name], first=slow))
+    own = [Rival(bench.own, SWEPT)]
+    for number in steps:
+        system = Steered(bench.pipe, {**bench.options, "num_inference_steps": number})
+        own.append(Rival(kept.of(system, f"{OWN}-{number}", made_of), SWEPT, number))
+    slowest = [rival for rival in rivals if rival.first]
+    again = [
+        Rival(one.system, rival.tasks, one.steps, few, again=True)
+        for rival in slowest[:1]
+        for one in own
+        if few < max(bench.sizes["control"], bench.sizes["infill"])
+    ]
+    return [*rivals, *own[1:], *again]
 
 
-def _systems(bench: Bench, teacher: Path, named: Sequence[str], tasks: Sequence[str]) -> list[System]:
+def _made_of(bench: Bench) -> dict[str, str]:
+    """What decides the model's texts."""
+    shelf = bench.pipe.heads
+    heads = (
+        {f"head {task}": fingerprint_of((shelf.folder / task).iterdir()) for task in shelf.tasks}
+        if shelf.folder
+        else {}
+    )
+    return {"model": shelf.fingerprint, **heads, "options": repr(bench.options), "code": code()}
+
+
+def _systems(bench: Bench, stock: Stock, named: Sequence[str], tasks: Sequence[str]) -> list[System]:
     if named and bench.teacher.tokenizer.fingerprint != bench.pipe.tokenizer.fingerprint:
-        raise ValueError(f"the baselines write with the teacher's vocabulary, and that of {teacher} is not the model's")
-    return Stock(bench.corpus, teacher).systems(named, denoiser_size(bench.pipe.model), tasks) if named else []
+        raise ValueError(
+            f"the baselines write with the teacher's vocabulary, and that of {stock.teacher} is not the model's"
+        )
+    return stock.systems(named, denoiser_size(bench.pipe.model), tasks) if named else []
 
 
-def _beside(bench: Bench, task: str, rival: Rival) -> list[Row]:
-    """The rows of a rival on the model's own targets; on fewer where it is slow."""
-    sizes = bench.sizes
-    few = dict.fromkeys(("control", "infill"), sizes["slow"]) if rival.system.name in SLOW else {}
-    bench.baseline, bench.sizes = rival.system, {**sizes, **few}
+def _there(bench: Bench) -> dict[str, int]:
+    """The sizes as far as there are held-out lines."""
+    lines = len(bench.held_out)
+    most = {"control": len(usable(bench)), "infill": len(bench.known(bench.held_out)), "unconstrained": lines // 2}
+    return {
+        size: count if size in ("exact", "requests", "select") else min(count, most.get(size, lines))
+        for size, count in bench.sizes.items()
+    }
+
+
+def _plan(bench: Bench, tasks: Sequence[str], rivals: Sequence[Rival]) -> Mapping[tuple[str, str], int]:
+    """Texts of every task and system."""
+    plan = {(task, OWN): planned(task, bench.sizes) for task in tasks}
+    for rival in rivals:
+        few = {size: min(bench.sizes[size], rival.first or bench.sizes[size]) for size in ("control", "infill")}
+        plan |= {(task, rival.name): planned(task, few, beside=True) for task in tasks if task in rival.tasks}
+    return plan
+
+
+def _beside(bench: Bench, task: str, rival: Rival, pace: Pace) -> list[Row]:
+    """The rows of a rival on the model's own targets; on the first of them where it is slow."""
+    bench.baseline, bench.first = rival.system, rival.first
+    pace.begin(task, rival.name)
     try:
         found = TASKS[task](bench)
     finally:
-        bench.baseline, bench.sizes = None, sizes
-    return [row.by(rival.system.name, rival.steps) for row in found]
-
-
-def write_report(out: Path, rows: Sequence[Row], facts: dict[str, Any], pictures: str = "") -> None:
-    """report.json, report.md and, where systems were compared, beside.md, replaced in one step each.
-
-    ``pictures``: the Markdown that stands below the table.
-    """
-    out.mkdir(parents=True, exist_ok=True)
-    facts = {**facts, "commit": commit(), "machine": machine()}
-    write_json(out / "report.json", {"facts": facts, "rows": [row.plain() for row in rows]})
-    compared = beside(rows)
-    if compared:
-        write_text(out / "beside.md", f"{compared}\n{_said(facts)}")
-    parts = [*([compared] if compared else []), markdown(rows, facts), *([pictures] if pictures else [])]
-    write_text(out / "report.md", "\n".join(parts))
-
-
-def markdown(rows: Sequence[Row], facts: dict[str, Any]) -> str:
-    """The report as a table."""
-    names = ["task", "figure", "value", "95 % interval", "real text", "bar", "met", "n", "cost"]
-    head = "| " + " | ".join(names) + " |\n|" + "---|" * len(names) + "\n"
-    return head + "".join(_line(row) for row in rows) + "\n" + _said(facts)
-
-
-def _said(facts: dict[str, Any]) -> str:
-    return ", ".join(f"{k}: {v}" for k, v in facts.items()) + "\n"
-
-
-def _line(row: Row) -> str:
-    figure = row.figure
-    interval = f"{figure.low:.3f} – {figure.high:.3f}" if figure.low != figure.high else ""
-    met = {None: "", True: "yes", False: "**no**"}[row.met]
-    reference = "" if row.reference is None else f"{row.reference:.3f}"
-    spent = "" if row.cost is None else f"{row.cost:.1f}"
-    cells = [row.task, row.metric, f"{figure.value:.3f}", interval, reference, row.bar, met, str(figure.n), spent]
-    return "| " + " | ".join(cells) + " |\n"
+        bench.baseline, bench.first = None, None
+    pace.end()
+    return [row.by(rival.system.name, rival.steps, rival.first if rival.again else None) for row in found]

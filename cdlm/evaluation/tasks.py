@@ -8,7 +8,7 @@ from cdlm.control.registry import make_controller
 from cdlm.data.words import split_words
 from cdlm.evaluation.bench import Bench, Row, at_most, cost, words
 from cdlm.evaluation.contradictions import contradiction_share
-from cdlm.evaluation.intervals import Figure, mean_with_interval
+from cdlm.evaluation.intervals import Figure, mean_with_interval, share_with_interval
 from cdlm.evaluation.metrics import (
     distinct_n,
     exact_copy_share,
@@ -30,14 +30,17 @@ from cdlm.evaluation.targets import (
 
 
 def unconstrained(bench: Bench) -> list[Row]:
-    """Fluency, diversity, copying and self-contradiction of texts written from nothing."""
-    count = bench.sizes["unconstrained"]
+    """Fluency, diversity, copying and self-contradiction of texts written from nothing.
+
+    At most half as many as there are held-out lines: each text is read beside a real line of its length, and of no other text.
+    """
+    count = min(bench.sizes["unconstrained"], len(bench.held_out) // 2)
     output = bench.pipe.generate(count, seed=bench.seed, **bench.options)
     texts, spent = output.texts, cost(output)
     lengths = [len(w) for w in words(texts)]
-    pool = bench.held_out if len(bench.held_out) >= count else bench.train
-    real = lines_of_lengths(pool, lengths, bench.seed)
+    real = lines_of_lengths(bench.held_out, lengths, bench.seed)
     samples = bench.teacher.sample(count, bench.seed, lengths)
+    bench.progress("unconstrained", count, count)
     rows = [
         Row(
             "unconstrained",
@@ -96,7 +99,8 @@ def infilling(bench: Bench) -> list[Row]:
     """Gaps of 1–4 and 5–10 words: teacher NLL minus the original's, per gap word, paired."""
     rows = []
     for name, sizes, limit in (("1–4 words", SHORT_GAPS, 0.20), ("5–10 words", LONG_GAPS, 0.30)):
-        targets = gap_targets(bench.known(bench.held_out), bench.sizes["infill"], bench.seed, sizes=sizes)
+        found = gap_targets(bench.known(bench.held_out), bench.sizes["infill"], bench.seed, sizes=sizes)
+        targets = bench.asked(found)
         rows += _filled(bench, f"infilling {name}", targets, limit)
     return rows if bench.baseline else rows + _candidates(bench) + _free_gaps(bench)
 
@@ -115,9 +119,11 @@ def _filled(bench: Bench, name: str, targets: Sequence[GapTarget], limit: float)
 
 def _candidates(bench: Bench) -> list[Row]:
     targets = gap_targets(bench.known(bench.held_out), bench.sizes["candidates"], bench.seed + 1, sizes=LONG_GAPS)
-    counts = [
-        len(set(bench.pipe.infill(t.template, count=16, seed=bench.seed, **bench.options).texts)) for t in targets
-    ]
+    counts = []
+    for number, target in enumerate(targets, 1):
+        texts = bench.pipe.infill(target.template, count=16, seed=bench.seed, **bench.options).texts
+        counts.append(len(set(texts)))
+        bench.progress("candidates", 16 * number, 16 * len(targets))
     figure = mean_with_interval(counts)
     return [Row("infilling 5–10 words", "different texts among 16", figure, None, "at least 12", figure.value >= 12)]
 
@@ -162,7 +168,7 @@ def keywords(bench: Bench) -> list[Row]:
         held.append(float(output.report[0][0].satisfied))
         spent += output.cost
         bench.progress("keywords", number + 1, len(targets))
-    success = mean_with_interval(held)
+    success = share_with_interval(held)
     ratio = bench.teacher.perplexity_ratio(texts, [t.source for t in targets], paired=True)
     spent_each = spent / len(targets)
     real = words([t.source for t in targets])
@@ -180,4 +186,4 @@ def _point(value: float, n: int) -> Figure:
 
 
 def _share(value: float, n: int) -> Figure:
-    return mean_with_interval([1.0] * round(value * n) + [0.0] * (n - round(value * n)))
+    return share_with_interval([1.0] * round(value * n) + [0.0] * (n - round(value * n)))

@@ -140,10 +140,30 @@ def test_usable_lines_are_known_different_and_short(bench: Bench) -> None:
 
 def test_the_length_task_runs(bench: Bench) -> None:
     rows = control_tasks.length(bench)
-    assert named(rows, "exact").figure == Figure(1.0, 1.0, 1.0, 6)
+    exact = named(rows, "exact").figure
+    assert (exact.value, exact.high, exact.n) == (1.0, 1.0, 6)
+    assert exact.low == pytest.approx(1 / (1 + 1.959964**2 / 6)), "Wilson's, where all succeed"
     assert named(rows, "exact").met is True
     assert named(rows, "perplexity / real text").met is False
     assert all(math.isfinite(row.figure.value) and row.task == "length" for row in rows)
+
+
+def test_a_slow_system_is_asked_for_the_first_of_the_same_targets(bench: Bench) -> None:
+    asked: list[Request] = []
+
+    class Listening:
+        name = "listening"
+
+        def write(self, request: Request, seed: int) -> Answer:
+            asked.append(request)
+            return Answer(request.source, 1.0, 1.0)
+
+    bench.baseline = Listening()
+    control_tasks.length(bench)
+    bench.first = 2
+    rows = control_tasks.length(bench)
+    assert [r.target for r in asked[6:]] == [r.target for r in asked[:2]]
+    assert named(rows, "exact").figure.n == 2
 
 
 def test_field_judges_are_trained_once(records: Path, toy_sentences, monkeypatch) -> None:
@@ -184,6 +204,26 @@ def test_real_text_has_success_1_in_every_task(name: str, perfect: Bench) -> Non
     assert {row.figure.value for row in rows if row.metric == "equal to the source"} == {1.0}
     assert named(rows, "distinct-4 / real text").figure.value == 1
     assert {row.figure.n for row in rows} <= {12, *range(1, 12)}
+
+
+def test_of_two_wishes_the_share_that_keeps_both_comes_first(perfect: Bench) -> None:
+    """Tables of systems and pictures show the first figure of a task."""
+    first, value, tags = control_tasks.composition(perfect)[:3]
+    assert (first.metric, first.figure.value) == ("value stands and at least 95% of the tags are equal", 1.0)
+    assert (value.metric, tags.metric) == ("value stands as whole words", "tags equal")
+
+
+def test_phrases_of_a_slow_system_are_those_of_the_others(perfect: Bench) -> None:
+    """Quotas of kinds depend on how many phrases are asked for; the first of all are not as many phrases anew."""
+    asked: list[Request] = []
+    write = perfect.baseline.write
+    object.__setattr__(perfect.baseline, "write", lambda request, seed: asked.append(request) or write(request, seed))
+    control_tasks.spans(perfect)
+    whole = [r.target for r in asked]
+    asked.clear()
+    perfect.first = 4
+    control_tasks.spans(perfect)
+    assert [r.target for r in asked] == whole[:4]
 
 
 def test_copying_the_template_is_no_success(perfect: Bench) -> None:

@@ -11,6 +11,7 @@ from cdlm.evaluation.intervals import (
     perplexity_ratio,
     perplexity_with_interval,
     ratio_with_interval,
+    share_with_interval,
 )
 
 
@@ -42,6 +43,24 @@ def test_a_seed_gives_one_interval() -> None:
 @pytest.mark.parametrize("values", [[0.5], [1.0, 1.0, 1.0]])
 def test_equal_values_have_no_width(values: list[float]) -> None:
     assert mean_with_interval(values) == Figure(values[0], values[0], values[0], len(values))
+
+
+@pytest.mark.parametrize("held", [0, 1, 5, 8])
+def test_a_share_has_wilsons_interval(held: int) -> None:
+    """Both ends p solve |share - p| = z sqrt(p (1 - p) / n); equal outcomes have a width, too."""
+    found = share_with_interval([True] * held + [False] * (8 - held))
+    assert (found.value, found.n) == (held / 8, 8)
+    assert 0 <= found.low <= found.value <= found.high <= 1
+    assert found.high - found.low > 0.3
+    for end in (found.low, found.high):
+        assert abs(found.value - end) == pytest.approx(1.959964 * math.sqrt(end * (1 - end) / 8), abs=1e-6)
+
+
+def test_a_share_of_parts_is_a_mean() -> None:
+    values = [0.5, 1.0, 0.0, 0.75]
+    assert share_with_interval(values) == mean_with_interval(values)
+    with pytest.raises(ValueError, match="at least one value"):
+        share_with_interval([])
 
 
 def test_a_ratio_of_sums_weighs_texts_by_their_tokens() -> None:

@@ -8,7 +8,7 @@ import pytest
 from cdlm.evaluation import plots
 from cdlm.evaluation.bench import Row
 from cdlm.evaluation.intervals import Figure
-from cdlm.evaluation.suite import write_report
+from cdlm.evaluation.report import write_report
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -43,6 +43,12 @@ def test_points_are_the_first_figure_of_a_task_and_its_fluency(rows):
     assert found[0].success == pytest.approx((0.9, 0.8, 0.95))
     assert found[0].ratio == pytest.approx((1.2, 1.08, 1.32))
     assert [p.cost for p in found[:3]] == pytest.approx([40, 3, 8.8])
+
+
+def test_figures_on_the_first_targets_repeat_others(rows):
+    again = [row.by("cdlm", first=8) for row in rows_of("pos", 0.2, 1.2, 40.0)]
+    assert plots.points([*rows, *again]) == plots.points(rows)
+    assert Row.from_plain(again[0].plain()) == again[0]
 
 
 def test_tasks_without_success_or_fluency_have_no_point():

@@ -83,17 +83,33 @@ def test_lines_of_the_same_lengths() -> None:
     assert targets.lengths_of(targets.lines_of_lengths(lines, [2, 2, 2], seed=0)) == [2, 2, 5]
 
 
-def test_too_many_targets_are_refused() -> None:
-    with pytest.raises(ValueError, match="only 6 are there"):
-        targets.random_lines(LINES, 7, 0)
-    with pytest.raises(ValueError, match=r"only \d of 6 lines hold a gap of 5 to 10"):
-        targets.gap_targets(LINES, 6, 0, sizes=targets.LONG_GAPS)
+def test_no_more_targets_than_lines() -> None:
+    """As many as there are, the same ones first; none at all is an error, and so is a text without its real line."""
+    assert sorted(targets.random_lines(LINES, 7, 0)) == sorted(LINES)
+    assert sorted(targets.length_targets(LINES, 7, 0)) == sorted(targets.lengths_of(LINES))
+    found = targets.gap_targets(LINES, 6, 0, sizes=targets.LONG_GAPS)
+    assert found[:3] == targets.gap_targets(LINES, 3, 0, sizes=targets.LONG_GAPS)
+    assert 3 < len(found) == len({t.original for t in found}) < 6
+    assert 0 < len(targets.keyword_targets(LINES, 5000, 0)) <= 6
+    with pytest.raises(ValueError, match="none of 1 lines holds a gap of 5 to 10"):
+        targets.gap_targets(["A pub ."], 6, 0, sizes=targets.LONG_GAPS)
+    with pytest.raises(ValueError, match="none of 1 lines holds content words"):
+        targets.keyword_targets(["It is the one ."], 6, 0)
     with pytest.raises(ValueError, match="only 6 are there"):
         targets.lines_of_lengths(LINES, [3] * 7, 0)
 
 
 def test_distinct_lengths() -> None:
     assert targets.distinct_length_targets(LINES, 200, 0) == sorted(set(targets.lengths_of(LINES)))
+
+
+def test_more_keywords_than_lines_are_as_many_as_lines(corpus) -> None:
+    """The largest suite asks for more than the reporting half has."""
+    lines = halve(read_split(corpus("e2e"), "valid")).report.lines
+    assert len(lines) < 5000
+    found = targets.keyword_targets(lines, 5000, 0)
+    assert 0.99 * len(lines) < len(found) <= len(lines)
+    assert found[:40] == targets.keyword_targets(lines, 40, 0)
 
 
 def test_five_hundred_gaps_of_the_reporting_half(corpus) -> None:

@@ -1,10 +1,11 @@
 """``ft`` and ``ft-search``: the causal language model fine-tuned on "target → text", sampled or searched.
 
-A network of its own for each kind of target. The search keeps the beam that the task's own judge likes best, as the
-fine-tuned oracle of Li et al. (2022), table 2, does. Gaps are filled left to right behind both contexts.
+A network of its own for each kind of target. The search keeps the beam that a judge of the task likes best, as the
+fine-tuned oracle of Li et al. (2022), table 2, does: the parser or the words themselves; for family friendliness, which has
+no fixed wording, a classifier of record fields. Gaps are filled left to right behind both contexts.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import singledispatch
 from time import perf_counter
@@ -12,9 +13,11 @@ from time import perf_counter
 from cdlm.control.controller import WishError
 from cdlm.data.syntax import parse_one
 from cdlm.data.words import join_words
+from cdlm.evaluation.attributes import FieldClassifier
 from cdlm.evaluation.baselines.decoding import Decoded, Decoder
 from cdlm.evaluation.baselines.prompts import Prompts, context, reply
 from cdlm.evaluation.control_targets import (
+    FREE_WORDING,
     AttributeTarget,
     LengthTarget,
     PairTarget,
@@ -46,11 +49,18 @@ class Tuned:
 
 @dataclass(frozen=True)
 class FineTuned:
-    """Samples; with ``beams`` the beam that the judge likes best, the likeliest among equals."""
+    """Samples; with ``beams`` the beam that the judge likes best, the likeliest among equals.
+
+    Attributes:
+        fields: gives the classifier that picks among texts of a field without a fixed wording. It learns from training text,
+            as the networks do: the one that judges a report learned from the half of validation that is not asked for, and
+            what picks must not be what judges.
+    """
 
     networks: Mapping[type, Tuned]
     beams: int = 1
     name: str = "ft"
+    fields: Callable[[], FieldClassifier] | None = None
 
     def write(self, request: Request, seed: int) -> Answer:
         """One text.
@@ -65,8 +75,13 @@ class FineTuned:
             raise WishError(f"{self.name}: no network was tuned for a {type(target).__name__}, only for {known}")
         found = network.decode(target, seed, self.beams)
         texts = [network.text(target, ids) for ids in found.ids]
-        best = max(texts, key=lambda text: success(target, text)) if len(texts) > 1 else texts[0]
+        best = max(texts, key=lambda text: self._success(target, text)) if len(texts) > 1 else texts[0]
         return Answer(best, found.cost, perf_counter() - began)
+
+    def _success(self, target: Target, text: str) -> float:
+        if not isinstance(target, AttributeTarget) or target.field != FREE_WORDING or self.fields is None:
+            return success(target, text)
+        return float(self.fields().predict(text)[target.field] == target.value)
 
 
 @singledispatch
@@ -86,6 +101,8 @@ def _(target: LengthTarget, text: str) -> float:
 
 @success.register
 def _(target: AttributeTarget, text: str) -> float:
+    if target.field == FREE_WORDING:
+        raise NotImplementedError(f"{FREE_WORDING} has no fixed wording; give FineTuned a classifier of fields")
     return float(target.stands(text))
 
 

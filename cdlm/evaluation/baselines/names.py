@@ -11,6 +11,8 @@ SERVES: dict[str, tuple[str, ...]] = {
     "ft-search": CONTROL,
 }
 """Baselines, and the tasks of the suite that they answer."""
+SLOW = ("diffusion-lm",)
+"""Those that need over a second a text."""
 
 
 def check_names(names: Iterable[str]) -> list[str]:

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from time import perf_counter
 
 import numpy as np
 
@@ -16,6 +15,7 @@ from cdlm.data.corpus import fingerprint
 from cdlm.data.records import Split, halve, read_split
 from cdlm.data.syntax import Parse
 from cdlm.data.words import join_words, split_words
+from cdlm.evaluation.attributes import EPOCHS, FieldClassifier
 from cdlm.evaluation.baselines import prompts as prompts_module
 from cdlm.evaluation.baselines import questions
 from cdlm.evaluation.baselines.autoregressive import Autoregressive
@@ -25,7 +25,10 @@ from cdlm.evaluation.baselines.finetuned import FineTuned, Tuned
 from cdlm.evaluation.baselines.fudge import Fudged
 from cdlm.evaluation.baselines.names import CONTROL, SERVES, check_names
 from cdlm.evaluation.baselines.prompts import KINDS, TRAINED, Prompts, training_targets
+from cdlm.evaluation.control_tasks import field_judge
 from cdlm.evaluation.fluency import Teacher
+from cdlm.evaluation.kept import fingerprint_of
+from cdlm.evaluation.stopwatch import Stopwatch
 from cdlm.evaluation.systems import System
 from cdlm.files import write_json
 from cdlm.hub import file_fingerprint
@@ -106,17 +109,19 @@ class Stock:
         return [part for part in self.parts(names, tasks) if not (self.place(part) / TRAINED_IN).is_file()]
 
     def train(self, part: Part) -> float:
-        """Train a part, or go on where its training was cut off; seconds that it took."""
-        began, place = perf_counter(), self.place(part)
-        checkpoints = place.with_name(f"{part.name}-checkpoints")
+        """Train a part, or go on where its training was cut off; seconds that it took, over all sessions."""
+        place = self.place(part)
+        checkpoints, clock = place.with_name(f"{part.name}-checkpoints"), place.with_name(f"{part.name}-seconds.json")
         place.parent.mkdir(parents=True, exist_ok=True)
-        if part.name == PUBLISHED:
-            self._diffuse(place)
-        else:
-            (self._tune if part.task else self._classify)(part, place, checkpoints)
-        seconds = perf_counter() - began
+        with Stopwatch(clock) as watch:
+            if part.name == PUBLISHED:
+                self._diffuse(place)
+            else:
+                (self._tune if part.task else self._classify)(part, place, checkpoints)
+        seconds = watch.seconds
         write_json(place / TRAINED_IN, {"part": part.name, "seconds": round(seconds), "recipe": self._recipe(part)})
         shutil.rmtree(checkpoints, ignore_errors=True)
+        clock.unlink(missing_ok=True)
         return seconds
 
     def systems(self, names: Iterable[str], denoiser_size: int, tasks: Sequence[str] = tuple(TRAINED)) -> list[System]:
@@ -134,6 +139,16 @@ class Stock:
             )
         return [self._system(name, denoiser_size, tasks) for name in chosen]
 
+    def fingerprints(self, name: str, tasks: Iterable[str] = TRAINED) -> dict[str, str]:
+        """sha256 of what a baseline was made of: corpus and teacher, the weights and files of every part."""
+        found = {"corpus and teacher": fingerprint(self._known)}
+        for part in self.parts([name], tasks):
+            place = self.place(part)
+            # A training's own folder holds its checkpoints beside what it left.
+            files = [place / TRAINED_IN, *((place / "best").rglob("*") if part.name == PUBLISHED else place.iterdir())]
+            found[part.name] = fingerprint_of(files)
+        return found
+
     def _system(self, name: str, size: int, tasks: Sequence[str]) -> System:
         decoder = Decoder(self._teacher.model, self._teacher.tokenizer, size)
         if name == PUBLISHED:
@@ -143,7 +158,7 @@ class Stock:
         if name == "fudge":
             return Fudged(decoder, PrefixClassifier.load(self.place(Part(CLASSIFIER))))
         networks = {KINDS[part.task]: self._tuned(part, size) for part in self.parts([name], tasks)}
-        return FineTuned(networks, beams=BEAMS if name == "ft-search" else 1, name=name)
+        return FineTuned(networks, BEAMS if name == "ft-search" else 1, name, fields=lambda: self._fields)
 
     def _tuned(self, part: Part, size: int) -> Tuned:
         place = self.place(part)
@@ -153,6 +168,11 @@ class Stock:
     @cached_property
     def _teacher(self) -> Teacher:
         return Teacher.from_pretrained(self.teacher)
+
+    @cached_property
+    def _fields(self) -> FieldClassifier:
+        """What ``ft-search`` picks with."""
+        return field_judge(read_split(self.corpus, "train"), self.folder / "fields", EPOCHS)
 
     @cached_property
     def _known(self) -> list[str]:

@@ -145,6 +145,28 @@ def test_the_search_takes_the_best_beam_and_pays_for_all(tuned, toy_sentences):
         assert found.cost == pytest.approx(4 * FineTuned(tuned).write(Request(source, (), target), 0).cost)
 
 
+class Reader:
+    """Reads family friendliness off the name; a stand-in for what a classifier of fields learned."""
+
+    def predict(self, text: str) -> dict[str, str]:
+        return {"familyFriendly": "no" if "Cocum" in text else "yes"}
+
+
+def test_the_search_reads_what_has_no_fixed_wording(tuned, toy_sentences):
+    """``no`` stands in no text: by its words all beams would be equally bad, and the likeliest one would win."""
+    search, corrected = FineTuned(tuned, beams=4, name="ft-search", fields=Reader), 0
+    for source in toy_sentences[::9]:
+        target = AttributeTarget(source, "familyFriendly", "no")
+        beams = tuned[AttributeTarget].decode(target, 0, beams=4)
+        texts = [tuned[AttributeTarget].text(target, ids) for ids in beams.ids]
+        text = search.write(Request(source, (), target), 0).text
+        assert text == next((text for text in texts if "Cocum" in text), texts[0])
+        corrected += text != texts[0]
+    assert corrected > 0
+    with pytest.raises(NotImplementedError, match="no fixed wording; give FineTuned a classifier"):
+        FineTuned(tuned, beams=4).write(Request(LINE, (), AttributeTarget(LINE, "familyFriendly", "no")), 0)
+
+
 def test_gaps_are_filled_from_both_sides(tuned, toy_sentences):
     """The context stays word for word, and what is filled in makes sentences of the grammar."""
     system, held = FineTuned(tuned), []

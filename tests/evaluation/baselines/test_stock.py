@@ -1,13 +1,16 @@
 """The stock: what has to be trained, where it lies, and a whole run of training, loading and measuring on toy records."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from cdlm.data.records import read_split
 from cdlm.data.tokenizer import TextTokenizer
 from cdlm.data.words import split_words
-from cdlm.evaluation import suite
+from cdlm.evaluation import provenance, suite
+from cdlm.evaluation.baselines import names as names_module
 from cdlm.evaluation.baselines import stock as stock_module
 from cdlm.evaluation.baselines.names import SERVES, check_names
 from cdlm.evaluation.baselines.stock import BaselinesMissing, Part, Stock
@@ -76,8 +79,16 @@ def test_trained_once_loaded_and_written_with(stock):
     asked = ["attribute", "length", "infilling"]
     with pytest.raises(BaselinesMissing, match=r"not trained yet: fudge, ft-length, .*benchmarks/baselines\.py"):
         stock.systems(["fudge", "ft"], 50_000, asked)
-    for part in stock.missing(CAUSAL, asked):
-        assert stock.train(part) > 0
+    parts = stock.missing(CAUSAL, asked)
+    cut_off = stock.place(parts[0]).with_name(f"{parts[0].name}-seconds.json")
+    cut_off.parent.mkdir(parents=True, exist_ok=True)
+    cut_off.write_text('{"seconds": 500.0}', encoding="utf-8")
+    for part in parts:
+        seconds = stock.train(part)
+        assert seconds > (500 if part == parts[0] else 0)
+        told = json.loads((stock.place(part) / "baseline.json").read_text(encoding="utf-8"))
+        assert told["seconds"] == round(seconds), "of all sessions"
+    assert not cut_off.exists()
     assert stock.missing(CAUSAL, asked) == []
     assert not list(stock.folder.rglob("*checkpoints*"))
     line = "Zizzi is a Italian pub ."
@@ -91,15 +102,36 @@ def test_trained_once_loaded_and_written_with(stock):
             assert len(split_words(answer.text)) == 6
             assert answer.cost > 0 < answer.seconds
 
+    whole = stock.fingerprints("ft", asked)
+    assert set(whole) == {"corpus and teacher", "ft-attribute", "ft-length", "ft-infilling"}
+    weights = stock.place(Part("ft-length", "length")) / "model.safetensors"
+    before = weights.read_bytes()
+    weights.write_bytes(before[:-1] + bytes([before[-1] ^ 1]))
+    assert {key for key, value in stock.fingerprints("ft", asked).items() if value != whole[key]} == {"ft-length"}
+    weights.write_bytes(before)
+    assert stock.fingerprints("ft", asked) == whole
+
+
+def test_the_search_picks_by_a_classifier_of_training_text(stock, monkeypatch):
+    """Not by the one that judges the report, which learned from the other half of validation."""
+    learned = []
+    monkeypatch.setattr(stock_module, "field_judge", lambda split, *more: learned.append(split.lines))
+    (system,) = replace(stock).systems(["ft-search"], 50_000, ["length"])
+    assert learned == [], "nothing is learned before it is needed"
+    system.fields()
+    system.fields()
+    assert learned == [read_split(stock.corpus, "train").lines]
+
 
 def test_rows_of_a_baseline_stand_beside_the_models(stock, tiny_run, tmp_path, monkeypatch):
     monkeypatch.setitem(suite.SIZES, "quick", suite.SIZES["quick"] | {"control": 4, "slow": 3})
-    monkeypatch.setattr(suite, "SLOW", ("ar",))
+    monkeypatch.setattr(names_module, "SLOW", ("ar",))
     options = {"num_inference_steps": 4}
     asked = {"model": tiny_run.model, "corpus": stock.corpus, "options": options, "tasks": ["length"]}
     teacher, tokenizer = tmp_path / "teacher", TextTokenizer.from_pretrained(tiny_run.model)
     train_teacher(tiny_run.lines, tiny_run.lines[::9], tokenizer, teacher, replace(QUICK, layers=1, heads=2))
-    rows = suite.run_suite(teacher=teacher, baselines=["ar"], steps=[2], out=tmp_path, **asked)
+    heard = []
+    rows = suite.run_suite(teacher=teacher, baselines=["ar"], steps=[2], out=tmp_path, progress=heard.append, **asked)
     found = {(row.task, row.metric): row for row in rows}
     assert found["length", "exact"].met is True
     beside = found["length, ar", "exact"]
@@ -112,10 +144,28 @@ def test_rows_of_a_baseline_stand_beside_the_models(stock, tiny_run, tmp_path, m
     assert 2 < found["length", "cost, denoiser evaluations a text"].figure.value <= 4
     assert all(f"]({name}.svg)" in report and (tmp_path / f"{name}.svg").is_file() for name in ("fluency", "steps"))
     assert {file.stem for file in (tmp_path / "answers").glob("*.jsonl")} == {"ar", "cdlm", "cdlm-2"}
+    again = found["length, first 3 targets", "exact"]
+    assert (again.figure.n, again.first, again.bar, again.plain_task) == (3, 3, "", "length")
+    assert found["length, 2 steps, first 3 targets", "cost, denoiser evaluations a text"].figure.n == 3
+    compared = (tmp_path / "beside.md").read_text(encoding="utf-8")
+    assert "On the targets that ar was given" in compared
+    assert compared.count("| length | exact |") == 2
+    assert (heard[-1].done, heard[-1].total, heard[-1].seconds_left) == (17, 17, 0)
+    assert [m.system for m in heard if m.done in (4, 7, 11, 14, 17)][::2] == [
+        "cdlm", "ar", "cdlm, 2 steps", "cdlm, again", "cdlm, 2 steps, again"
+    ]  # fmt: skip
+    facts = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))["facts"]
+    assert facts | provenance.started() == facts
+    assert (facts["tasks"], facts["baselines"], facts["steps beside the model's own"]) == ("length", "ar", "2")
+    assert f"date: {facts['date']}" in report
+    spent = tmp_path / "answers" / "seconds.json"
+    spent.write_text('{"seconds": 5000}', encoding="utf-8")
     monkeypatch.setattr(suite.Steered, "write", None)
     again = suite.run_suite(teacher=teacher, baselines=["ar"], steps=[2], out=tmp_path, resume=True, **asked)
     assert again == rows, "to the second that a text took"
-    with pytest.raises(ValueError, match=r"nothing in .* was written by this model and this code"):
+    facts = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))["facts"]
+    assert facts["seconds"] >= 5000, "of both sessions"
+    with pytest.raises(ValueError, match=r"cdlm\.jsonl was not written by this cdlm and this code \(options differ\)"):
         suite.run_suite(teacher=teacher, out=tmp_path, resume=True, **{**asked, "options": {}})
     with pytest.raises(ValueError, match="give the folder of its report as out"):
         suite.run_suite(teacher=teacher, resume=True, **asked)

@@ -1,0 +1,76 @@
+"""The answers of a run, a file a system, beside what each system was made of: a resumed run mixes nothing."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from cdlm.evaluation.remembered import Remembered
+from cdlm.evaluation.systems import System
+from cdlm.files import write_json
+from cdlm.hub import file_fingerprint
+
+FOLDER, ABOUT, SECONDS = "answers", "about.json", "seconds.json"
+
+
+class Kept:
+    """Gives systems a memory below ``out``: that of an earlier run, or an empty one.
+
+    Args:
+        out: folder of the report; without one, answers are kept in memory. resume: go on with what is there.
+
+    Raises:
+        ValueError: there is nothing to go on with.
+    """
+
+    def __init__(self, out: Path | None, *, resume: bool) -> None:
+        if out is None and resume:
+            raise ValueError("resume goes on with the texts of an earlier run; give the folder of its report as out")
+        self.folder = out / FOLDER if out else None
+        self._about: dict[str, dict[str, str]] = {}
+        self._anew = not resume
+        if self.folder is None:
+            return
+        if resume and not (self.folder / ABOUT).is_file():
+            raise ValueError(f"no answers of an earlier run in {self.folder}; measure anew, without resume")
+        if resume:
+            self._about = json.loads((self.folder / ABOUT).read_text(encoding="utf-8"))
+
+    @property
+    def seconds(self) -> Path | None:
+        """Where the time that the run took stands."""
+        return self.folder / SECONDS if self.folder else None
+
+    def of(self, system: System, name: str, made_of: Mapping[str, str]) -> Remembered:
+        """The system with its memory.
+
+        Args:
+            made_of: fingerprints of all that decides its texts; what an earlier run did not use may be new.
+
+        Raises:
+            ValueError: the answers that are there were written by something else.
+        """
+        if self.folder is None:
+            return Remembered(system, None)
+        if self._anew:  # not before everything else about the run was found right
+            shutil.rmtree(self.folder, ignore_errors=True)
+            self._anew = False
+        file = self.folder / f"{name}.jsonl"
+        known = self._about.get(name, {})
+        other = [key for key, value in made_of.items() if known.get(key, value) != value]
+        if other or (file.is_file() and not known):
+            said = f"{', '.join(other)} differ" if other else "nothing is known of what did"
+            raise ValueError(
+                f"{file} was not written by this {name} and this code ({said}); measure anew, without resume"
+            )
+        self._about[name] = {**known, **made_of}
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_json(self.folder / ABOUT, self._about)
+        return Remembered(system, file)
+
+
+def fingerprint_of(files: Iterable[Path]) -> str:
+    """sha256 over names and contents."""
+    named = sorted((file.name, file_fingerprint(file)) for file in files if file.is_file())
+    return hashlib.sha256(json.dumps(named).encode()).hexdigest()
