@@ -1,13 +1,14 @@
 """Strict YAML configuration of a training run: every knob once, typed, with its default and its meaning."""
 
-import difflib
 import os
 import re
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
+
+from cdlm import explain
 
 DEFAULT_BACKBONE: dict[str, Any] = {
     "model_type": "modernbert",
@@ -19,6 +20,7 @@ DEFAULT_BACKBONE: dict[str, Any] = {
 
 
 Task = Literal["lm", "seq2seq"]
+Share = Annotated[float, Field(ge=0, lt=1)]
 
 
 class ConfigError(ValueError):
@@ -88,7 +90,8 @@ class DataConfig(Section):
     vocab_size: int | None = Field(None, ge=8, description="cap of the vocabulary (the size for bpe)")
     duplicates: Literal["keep", "drop"] = "keep"
     long_lines: Literal["window", "drop"] = Field(
-        "window", description="texts above max_length: another random window of them every time, or left out"
+        "window",
+        description="texts above max_length: another random window of them every time, or left out, as pairs always are",
     )
     streaming: bool = Field(False, description="read the corpus anew in every pass instead of holding it in memory")
     block_size: int = Field(10_000, ge=2, description="lines of a stream that are shuffled together")
@@ -122,7 +125,7 @@ class TrainConfig(Section):
     gradient_accumulation_steps: int = Field(1, ge=1)
     learning_rate: float = Field(1.5e-3, gt=0)
     warmup_steps: int = Field(200, ge=0)
-    adam_betas: tuple[float, float] = (0.9, 0.98)
+    adam_betas: tuple[Share, Share] = (0.9, 0.98)
     weight_decay: float = Field(0.01, ge=0)
     max_grad_norm: float = Field(1.0, gt=0)
     ema_decay: float = Field(0.999, ge=0, lt=1)
@@ -150,7 +153,7 @@ class TrainConfig(Section):
     )
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     dtype: Literal["float32", "bfloat16"] = "bfloat16"
-    seed: int = 0
+    seed: int = Field(0, ge=0, lt=2**32)
 
     @model_validator(mode="after")
     def _some_clock(self) -> Self:
@@ -210,7 +213,9 @@ def load_config(path: Path, overrides: list[str] | None = None, *, task: Task | 
 
 
 def _for_task(raw: dict[str, Any], task: Task) -> None:
-    data = raw.setdefault("data", {})
+    data = {} if raw.get("data") is None else raw["data"]
+    if not isinstance(data, dict):
+        raise ConfigError(f"data: {data!r} is no section; write it below as {explain.SUCH['data']}")
     if task == "seq2seq":
         named = {key: value for key, value in data.items() if value is not None}
         raw["data"] = {"source_column": "source", "text_column": "target", **named}
@@ -227,7 +232,7 @@ def parse_config(raw: dict[str, Any]) -> RunConfig:
     try:
         return RunConfig.model_validate(raw)
     except ValidationError as error:
-        raise ConfigError("\n".join(_explain(e) for e in error.errors())) from None
+        raise ConfigError("\n".join(explain.mistake(e, RunConfig) for e in error.errors())) from None
 
 
 def dump_config(config: RunConfig) -> str:
@@ -265,20 +270,3 @@ def _override(raw: dict[str, Any], override: str) -> None:
         place[last] = yaml.safe_load(value)
     except yaml.YAMLError:
         raise ConfigError(f"{override!r}: {value!r} is not YAML; put quotes around a text") from None
-
-
-def _explain(error: Any) -> str:
-    path = ".".join(str(part) for part in error["loc"])
-    if error["type"] != "extra_forbidden":
-        return f"{path}: {error['msg']}" if path else str(error["msg"])
-    known = _fields(error["loc"][:-1])
-    near = difflib.get_close_matches(str(error["loc"][-1]), known, n=1, cutoff=0.4)
-    hint = f"did you mean {near[0]}?" if near else f"known keys: {', '.join(known)}"
-    return f"unknown key {path}: {hint}"
-
-
-def _fields(path: tuple[Any, ...]) -> list[str]:
-    section: Any = RunConfig
-    for part in path:
-        section = section.model_fields[part].annotation
-    return list(section.model_fields)

@@ -76,12 +76,18 @@ class Writer:
             # Which words a text has follows from its source: their shapes are not drawn beforehand, only its tokens are counted.
             chances = tokens_given(self.model, source)
             return any_words(int(rng.choice(len(chances), p=chances / chances.sum())))
+        if self.model.config.token_counts and layout == free_layout(room):
+            # Words do not stand apart here: the lengths of a sentence and of its mark, drawn one by one, would not be a text's.
+            lengths = np.minimum(np.arange(len(self.model.config.token_counts)), room)
+            return any_words(int(rng.choice(lengths, p=_shares(self.model.config.token_counts))))
         pieces = np.array(self.model.config.piece_counts or [0, 1], dtype=float)
         weights, row = self.gap_weights(layout, source), None
         for _ in range(_LAYOUT_DRAWS):
             row = lay_out(layout, draw_sizes(layout, weights, rng), pieces, rng)
             if row is not None and len(row.ids) <= room:
                 return row
+        if row is not None and layout == free_layout(room):
+            return row.cut(room)  # nearly every text of the corpus is longer than the model: it is written full
         if row is None:
             raise WishError(
                 f"no gap has room for {' and '.join(repr(p.text) for p in layout.phrases)}; make the gaps longer"
@@ -245,6 +251,10 @@ class Writer:
             evaluations=int(last.evaluations[paid].sum()),
             cost=float(last.cost[paid].sum()),
         )
+
+
+def _shares(counts: Sequence[int]) -> np.ndarray:
+    return np.array(counts, dtype=float) / sum(counts)
 
 
 def _batches(rows: dict[int, Row], size: int) -> Iterator[list[int]]:

@@ -110,18 +110,23 @@ def test_config_every_key_misspelt_names_itself(key: str) -> None:
         ({"train": {"learning_rate": math.nan}}, "train.learning_rate"),
         ({"train": {"learning_rate": -1}}, "train.learning_rate"),
         ({"train": {"adam_betas": [0.9]}}, "train.adam_betas"),
+        ({"train": {"adam_betas": [1.5, 2]}}, "train.adam_betas.0: Input should be less than 1"),
+        ({"train": {"seed": -1}}, "train.seed: Input should be greater than or equal to 0"),
+        ({"train": {"seed": 2**32}}, "train.seed"),
         ({"train": {"dtype": "int8"}}, "train.dtype"),
         ({"train": {"device": "tpu"}}, "train.device"),
-        ({"train": {"clocks": 3}}, "train.clocks"),
+        ({"train": {"clocks": 3}}, "train.clocks: 3 is no section; write its keys below it, such as gap"),
         ({"train": {"clocks": dict.fromkeys(ClockMixture().__dict__, 0)}}, "train.clocks"),
-        ({"train": None}, "train"),
+        ({"train": None}, "train: is empty; write its keys below it, such as steps: 2000"),
+        ({"model": None}, "model: is empty"),
         ({"model": {"schedule": "quadratic"}}, "model.schedule"),
         ({"model": {"normalise_embeddings": 7}}, "model.normalise_embeddings"),
         ({"model": {"min_noise": 30}}, "min_noise=30.0 must be below"),
         ({"model": {"backbone": "bert"}}, "model.backbone"),
         ({"data": {"train": 5}}, "data.train"),
         ({"data": {}}, "data.train"),
-        ({"data": None}, "data"),
+        ({"data": None}, "data: is empty; write its keys below it, such as train: my-corpus.txt"),
+        ({"data": "corpus.txt"}, "data: 'corpus.txt' is no section"),
         ({"train": {"objective": "diffusion_lm"}}, "needs model.head=regression"),
     ],
 )
@@ -308,3 +313,23 @@ def test_config_task_names_the_columns_that_the_file_leaves_open(tmp_path: Path)
     with pytest.raises(ConfigError, match="source_column=question"):
         load_config(plain, ["data.source_column=question"], task="lm")
     assert parse_config(yaml.safe_load(dump_config(config))) == config
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("data:\n", r"data\.train: Field required"),
+        ("data: file.txt\n", r"data: 'file\.txt' is no section; write it below as train: my-corpus\.txt"),
+        ("data: [a, b]\n", r"data: \['a', 'b'\] is no section"),
+    ],
+)
+def test_config_task_needs_a_section_of_data(text: str, said: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=said):
+        load_config(write(tmp_path, text), task="seq2seq")
+
+
+def test_config_of_the_other_task_needs_it_too(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="data: is empty"):
+        load_config(write(tmp_path, "data:\n"), task="lm")
+    with pytest.raises(ConfigError, match="is no section"):
+        load_config(write(tmp_path, "data: file.txt\n"), task="lm")

@@ -22,6 +22,7 @@ from cdlm.pipeline import Pipeline
 from cdlm.settings import Settings
 from cdlm.training.controllers import ControllerError, train_controller
 from cdlm.training.plan import plan_run
+from cdlm.training.remarks import remarks
 from cdlm.training.run import train
 from controllers import Keywords, Length
 
@@ -245,6 +246,21 @@ def test_command_line_learns_and_writes_from_sources(tmp_path: Path) -> None:
     missed = CliRunner().invoke(app, [*common, "--source", "red " * 40])
     assert missed.exit_code == 2
     assert "shorten it" in missed.output
+
+
+def test_pairs_left_out_or_doubled_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_pairs(tmp_path, ["red cat", "red cat", "red cat", "sun moon", "dog " * 9, ""])
+    data = {"validation": str(tmp_path / "pairs.csv")}
+    with caplog.at_level(logging.WARNING):
+        kept = remarks(plan_run(parse_config(settings(tmp_path, data=data))))
+    assert kept == [
+        "1 rows with an empty side left out",
+        "2 equal pairs kept (data.duplicates: keep)",
+        "5 of 5 validation pairs stand in training too, which flatters",
+    ]
+    assert "1 of 5 pairs do not fit the model; a pair is never cut, they are left out" in caplog.text
+    dropped = plan_run(parse_config(settings(tmp_path, data=data | {"duplicates": "drop"})))
+    assert "2 equal pairs left out (data.duplicates: drop)" in remarks(dropped)
 
 
 def test_head_learns_beside_the_sources_of_its_texts(folder: Path, tmp_path: Path) -> None:

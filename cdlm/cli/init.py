@@ -69,8 +69,10 @@ def init(
         if validation is not None:
             find_source(validation)
         chosen = propose(found, minutes, output=f"runs/{name}", validation=validation, text_column=text_column)
-    command = ["cdlm", "init", corpus, *(["--minutes", f"{minutes:g}"] if minutes != 30 else [])]
-    write_text(path, render(chosen, shlex.join(command)))
+    chosen_by = {"--validation": validation, "--text-column": text_column if text_column != "text" else None}
+    chosen_by |= {"--minutes": f"{minutes:g}" if minutes != 30 else None, "--out": str(out) if out else None}
+    given = [word for option, value in chosen_by.items() if value is not None for word in (option, value)]
+    write_text(path, render(chosen, shlex.join(["cdlm", "init", corpus, *given])))
     show_proposal(console, chosen, minutes)
     console.print(Text(f"config: {path}"), soft_wrap=True)
     console.print(Text(f"next:   {shlex.join(['cdlm', 'train', '--config', str(path)])}", "dim"), soft_wrap=True)

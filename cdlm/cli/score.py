@@ -80,7 +80,7 @@ def read_texts(file: Path) -> list[str]:
         raise ValueError(f"{file} is not UTF-8 text (byte {error.start})") from None
     if "\0" in text:
         raise ValueError(f"{file} is not text; give one text a line")
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    lines = [line.strip() for line in text.split("\n") if line.strip()]
     if not lines:
         raise ValueError(f"{file} holds no text")
     return lines

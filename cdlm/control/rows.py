@@ -1,7 +1,7 @@
 """A text with its lengths drawn: which position is context, which is open, where words begin, and how it is read off."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -37,6 +37,10 @@ class Row:
     def words(self) -> int:
         """Words in all, context included."""
         return self.open_words + sum(slot.words for slot in self.slots if isinstance(slot, Context))
+
+    def cut(self, room: int) -> "Row":
+        """The first positions of a text that is one gap."""
+        return replace(self, ids=self.ids[:room], starts=self.starts[:room], slots=(slice(0, room),))
 
 
 def free_row(room: int) -> Row:

@@ -60,7 +60,7 @@ def load_corpus(
     kept = distinct if drop_duplicates else lines
     held = read_lines(validation, text_column) if validation else []
     if not validation:
-        kept, held = _hold_out(kept, seed)
+        kept, held = hold_out(train, kept, seed)
     known = set(kept)
     tally = Tally(
         tally.rows,
@@ -105,9 +105,17 @@ def fingerprint(*splits: Sequence[str]) -> str:
     return digest.hexdigest()
 
 
-def _hold_out(lines: list[str], seed: int) -> tuple[list[str], list[str]]:
+def hold_out(name: str, lines: Sequence[str], seed: int) -> tuple[list[str], list[str]]:
+    """Training and validation lines of a corpus of this name, duplicates left out where they are to be.
+
+    Raises:
+        CorpusError: fewer than two lines.
+    """
     if len(lines) < 2:
-        raise CorpusError("a corpus needs at least two lines, one of them for validation")
+        raise CorpusError(
+            f"{name} has one line, duplicates aside; a corpus needs at least two lines, one of them for validation: "
+            "give more text, or a corpus to validate on"
+        )
     chosen = held_rows(len(lines), np.random.default_rng(seed))
     return [x for i, x in enumerate(lines) if i not in chosen], [x for i, x in enumerate(lines) if i in chosen]
 

@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import islice
@@ -67,7 +67,7 @@ class Inspection:
     @property
     def spaced(self) -> bool:
         """Whether words stand apart: not so in Chinese, Japanese or Thai."""
-        return sum(self.scripts.get(name, 0) for name in ("Han", "Hiragana", "Katakana", "Thai", "Lao", "Khmer")) < 0.2
+        return spaced(self.scripts)
 
     def quantile(self, share: float) -> int:
         """So many words or fewer have this share of the lines."""
@@ -75,8 +75,17 @@ class Inspection:
 
     def covered(self, min_count: int) -> float:
         """Share of the running words that occur at least so often."""
-        kept = sum(count for count in self.words.values() if count >= min_count)
-        return kept / max(1, self.words.total())
+        return covered(self.words, min_count)
+
+
+def spaced(shares: Mapping[str, float]) -> bool:
+    """Whether words stand apart in a text of these scripts."""
+    return sum(shares.get(name, 0) for name in ("Han", "Hiragana", "Katakana", "Thai", "Lao", "Khmer")) < 0.2
+
+
+def covered(words: Counter[str], min_count: int) -> float:
+    """Share of the running words that occur at least so often."""
+    return sum(count for count in words.values() if count >= min_count) / max(1, words.total())
 
 
 def inspect_corpus(name: str, text_column: str = "text", rows: int = ROWS) -> Inspection:

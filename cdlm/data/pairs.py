@@ -1,14 +1,15 @@
 """Corpora of pairs: a source text and the text to be written from it, two columns of a table."""
 
 import csv
-from collections.abc import Sequence
-from dataclasses import dataclass
-from glob import glob
-from pathlib import Path
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from cdlm.data.corpus import Corpus, CorpusError, fingerprint, read_columns
+from cdlm.data.corpus import Corpus, CorpusError, Tally, fingerprint
+from cdlm.data.readers import LONGEST, check_text, ending, missing_column, open_bytes, refusing
+from cdlm.data.sources import File, Part, find_source
 
 _MARKS = {".tsv": "\t", ".csv": ","}
 Pair = tuple[str, str]
@@ -19,14 +20,14 @@ class PairCorpus:
     """Targets as any corpus has them and, line by line, their sources.
 
     Attributes:
-        corpus: the targets; its fingerprint covers the sources too, ``dropped`` counts equal pairs.
-        train, validation: the sources of its lines. empty: rows left out because a side of them has no word.
+        corpus: the targets; its fingerprint covers the sources too, its tally counts pairs: those of which a side has no word
+            as empty, those equal on both sides as duplicates.
+        train, validation: the sources of its lines.
     """
 
     corpus: Corpus
     train: tuple[str, ...]
     validation: tuple[str, ...]
-    empty: int
 
 
 def load_pairs(  # noqa: PLR0913 - what a configuration says about its data
@@ -48,66 +49,76 @@ def load_pairs(  # noqa: PLR0913 - what a configuration says about its data
         CorpusError: nothing found, no such column, or no row with a word on either side.
     """
     names = (source_column, text_column)
-    rows, empty = read_pairs(train, *names, columns)
-    kept = list(dict.fromkeys(rows)) if drop_duplicates else rows
-    dropped = len(rows) - len(kept)
+    rows, tally = _read(train, names, columns)
+    distinct = list(dict.fromkeys(rows))
+    kept = distinct if drop_duplicates else rows
     if validation:
         held = read_pairs(validation, *names, columns)[0]
     else:
         kept, held = _hold_out(kept, seed)
+    known, doubled = set(kept), len(rows) - len(distinct)
+    tally = replace(tally, duplicates=doubled, shared=sum(pair in known for pair in held))
     (sources, lines), (held_sources, held_lines) = _columns(kept), _columns(held)
-    corpus = Corpus(lines, held_lines, fingerprint(sources, lines, held_sources, held_lines), dropped)
-    return PairCorpus(corpus, sources, held_sources, empty)
+    stamp = fingerprint(sources, lines, held_sources, held_lines)
+    corpus = Corpus(lines, held_lines, stamp, doubled if drop_duplicates else 0, tally)
+    return PairCorpus(corpus, sources, held_sources)
 
 
 def read_pairs(name: str, source_column: str, text_column: str, columns: Sequence[str] = ()) -> tuple[list[Pair], int]:
-    """(source, target) of every row of a file or glob, and how many rows were left out because a side was empty.
+    """(source, target) of every row of a corpus of tables, and how many rows were left out because a side was empty.
+
+    What a name may stand for is told by :func:`cdlm.data.sources.find_source`.
 
     Raises:
         CorpusError: see :func:`load_pairs`.
     """
-    path = Path(name).expanduser()
-    files = [path] if path.is_file() else [Path(p) for p in sorted(glob(str(path), recursive=True))]
-    if not files:
-        raise CorpusError(f"no file {name}; pairs come from csv, tsv, jsonl or parquet files with two columns")
-    rows: list[Pair] = []
-    for file in files:
-        table = _unnamed(file, columns) if columns else read_columns(file)
-        for wanted in (source_column, text_column):
-            if wanted not in table:
-                raise CorpusError(
-                    f"{file} has no column {wanted!r}; columns: {', '.join(table)}; set data.source_column and "
-                    "data.text_column, or data.columns where the first line holds no names"
-                )
-        sides = zip(table[source_column], table[text_column], strict=True)
-        rows += [(_text(source), _text(target)) for source, target in sides]
+    rows, tally = _read(name, (source_column, text_column), columns)
+    return rows, tally.empty
+
+
+def _read(name: str, sides: Pair, columns: Sequence[str]) -> tuple[list[Pair], Tally]:
+    found = find_source(name)
+    rows = [(source.strip(), target.strip()) for part in found.parts for source, target in _rows(part, sides, columns)]
     full = [(source, target) for source, target in rows if source and target]
     if not full:
-        raise CorpusError(f"{name}: no row has a word in {source_column!r} and in {text_column!r}")
-    return full, len(rows) - len(full)
+        raise CorpusError(f"{name}: no row has a word in {sides[0]!r} and in {sides[1]!r}")
+    return full, Tally(len(rows), len(rows) - len(full), passed_over=found.passed_over)
 
 
-def _text(value: object) -> str:
-    return "" if value is None else str(value).strip()
+_FIX = "Set data.source_column and data.text_column, or data.columns where the first line holds no names"
 
 
-def _unnamed(file: Path, columns: Sequence[str]) -> dict[str, list[object]]:
+def _rows(part: Part, sides: Pair, columns: Sequence[str]) -> Iterator[Pair]:
+    known = list(columns) or part.columns
+    if not known:
+        raise CorpusError(
+            f"{part.name} has no columns; pairs come from csv, tsv, jsonl or parquet files with two of them"
+        )
+    for wanted in sides:
+        if wanted not in known:
+            raise missing_column(part.name, wanted, known, _FIX)
+    if columns:
+        return _unnamed(part, sides, columns)
+    return zip(part.rows(sides[0]), part.rows(sides[1]), strict=True)
+
+
+def _unnamed(part: Part, sides: Pair, columns: Sequence[str]) -> Iterator[Pair]:
     """A table whose first line is a row like any other; quotes mean something in csv, and stand for themselves in tsv."""
-    mark = _MARKS.get(file.suffix.lower())
-    if mark is None:
-        raise CorpusError(f"{file}: data.columns names the columns of csv and tsv files; leave it out for others")
-    try:
-        lines = file.read_text(encoding="utf-8-sig").split("\n")
-    except UnicodeDecodeError as error:
-        raise CorpusError(f"{file} is not UTF-8 (byte {error.start}); convert it first") from None
-    rows = csv.reader(lines, delimiter=mark, quoting=csv.QUOTE_NONE if mark == "\t" else csv.QUOTE_MINIMAL)
-    found: dict[str, list[object]] = {name: [] for name in columns}
-    for row in rows:
-        if row and len(row) != len(columns):
-            raise CorpusError(f"{file}: line {rows.line_num} has {len(row)} columns, data.columns names {len(columns)}")
-        for name, value in zip(columns, row, strict=False):
-            found[name].append(value)
-    return found
+    mark = _MARKS.get(ending(part.path).lower()) if isinstance(part, File) else None
+    if mark is None or not isinstance(part, File):
+        raise CorpusError(f"{part.name}: data.columns names the columns of csv and tsv files; leave it out for others")
+    check_text(part.path, "csv")
+    source, target = (columns.index(side) for side in sides)
+    csv.field_size_limit(LONGEST)
+    with refusing(part.path, "csv"), io.TextIOWrapper(open_bytes(part.path), encoding="utf-8-sig") as handle:
+        rows = csv.reader(handle, delimiter=mark, quoting=csv.QUOTE_NONE if mark == "\t" else csv.QUOTE_MINIMAL)
+        for row in rows:
+            if row and len(row) != len(columns):
+                raise CorpusError(
+                    f"{part.name}: line {rows.line_num} has {len(row)} columns, data.columns names {len(columns)}"
+                )
+            if row:
+                yield row[source], row[target]
 
 
 def _hold_out(rows: list[Pair], seed: int) -> tuple[list[Pair], list[Pair]]:

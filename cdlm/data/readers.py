@@ -6,6 +6,7 @@ import io
 import json
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -43,13 +44,20 @@ def read_rows(file: Path, text_column: str = "text", start: int = 0) -> Iterator
     """
     kind = kind_of(file)
     check_text(file, kind)
-    try:
+    with refusing(file, kind):
         yield from _READERS[kind](file, text_column, start)
+
+
+@contextmanager
+def refusing(file: Path, kind: str) -> Iterator[None]:
+    """Whatever goes wrong while the file is read becomes a ``CorpusError`` of one line."""
+    try:
+        yield
     except CorpusError:
         raise
     except UnicodeDecodeError:
         raise CorpusError(f"{file} is not UTF-8 ({_first_bad_byte(file)}); {CONVERT}") from None
-    except (OSError, EOFError, zlib.error, ValueError) as error:
+    except (OSError, EOFError, zlib.error, ValueError, csv.Error) as error:
         raise CorpusError(f"{file} cannot be read as {_named(file, kind)}: {_first_line(error)}") from None
 
 
@@ -86,14 +94,20 @@ def open_bytes(file: Path) -> BinaryIO:
 
 
 def column_names(file: Path) -> list[str]:
-    """The names that a table gives its columns; none for a text."""
+    """The names that a table gives its columns; none for a text.
+
+    Raises:
+        CorpusError: see :func:`read_rows`.
+    """
     kind = kind_of(file)
-    if kind == "csv":
-        return next(_csv(file))
-    if kind == "parquet":
-        return list(pyarrow.parquet.read_schema(file).names)
-    rows = islice(_objects(file), _NAMED_WITHIN) if kind == "json" else ()
-    return list(dict.fromkeys(name for row in rows for name in row))
+    check_text(file, kind)
+    with refusing(file, kind):
+        if kind == "csv":
+            return next(_csv(file))
+        if kind == "parquet":
+            return list(pyarrow.parquet.read_schema(file).names)
+        rows = islice(_objects(file), _NAMED_WITHIN) if kind == "json" else ()
+        return list(dict.fromkeys(name for row in rows for name in row))
 
 
 def check_text(file: Path, kind: str) -> None:
@@ -226,9 +240,15 @@ def _check_column(file: Path, column: str, names: list[str]) -> None:
         raise CorpusError(f"{file} names two columns {column!r}")
 
 
-def missing_column(source: str, column: str, names: list[str]) -> CorpusError:
+CHOOSE = "Choose with --text-column, in a configuration with data.text_column"
+
+
+def missing_column(source: str, column: str, names: list[str], fix: str = CHOOSE) -> CorpusError:
     """What to say where the text column is not among those there are."""
-    return CorpusError(f"{source} has no column {column!r}; columns: {', '.join(names)}. Choose with data.text_column")
+    odd = next((mark for mark in ";|\t," if len(names) == 1 and mark in names[0]), None)
+    if odd is not None:
+        fix = f"The values seem to be parted by {odd!r}: write commas in a csv file, tabs in a tsv file"
+    return CorpusError(f"{source} has no column {column!r}; columns: {', '.join(names)}. {fix}")
 
 
 def _first_bad_byte(file: Path) -> str:

@@ -92,4 +92,5 @@ def field_values(records: Sequence[Record]) -> dict[str, tuple[str, ...]]:
 def _lines(path: Path) -> list[str]:
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing; a record corpus holds <split>.txt and <split>.src.txt")
-    return path.read_text(encoding="utf-8").splitlines()
+    with path.open(encoding="utf-8") as lines:
+        return [line.removesuffix("\n") for line in lines]

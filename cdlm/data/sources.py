@@ -11,7 +11,7 @@ from typing import Protocol
 
 import psutil
 
-from cdlm.data.readers import KINDS, PACKED, CorpusError, ending, read_rows
+from cdlm.data.readers import KINDS, PACKED, CorpusError, column_names, ending, read_rows
 from cdlm.data.tables import HUB, HubTable
 
 _READ = 256 << 20
@@ -30,6 +30,10 @@ class Part(Protocol):
     @property
     def size(self) -> int:
         """Bytes on disk."""
+
+    @property
+    def columns(self) -> list[str]:
+        """The names of its columns; none for a text."""
 
     def rows(self, text_column: str, start: int = 0) -> Iterator[str]:
         """The text of every row from ``start`` on, empty where there is none."""
@@ -51,6 +55,10 @@ class File:
     @property
     def size(self) -> int:
         return self.path.stat().st_size
+
+    @property
+    def columns(self) -> list[str]:
+        return column_names(self.path)
 
     def rows(self, text_column: str, start: int = 0) -> Iterator[str]:
         return read_rows(self.path, text_column, start)

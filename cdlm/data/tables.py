@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,13 +50,15 @@ def _load(loader: str, file: Path, features: Any = None) -> Any:
     options: dict[str, Any] = {"sep": "\t"} if file.suffix.lower() == ".tsv" else {}
     if features is not None:
         options |= {"features": features, "keep_default_na": False}
-    shown = not datasets.are_progress_bars_disabled()
+    shown, level = not datasets.are_progress_bars_disabled(), datasets.logging.get_verbosity()
     datasets.disable_progress_bars()
+    datasets.logging.set_verbosity(datasets.logging.CRITICAL)  # what goes wrong is said once, by the error
     try:
         return build[loader](str(file), **options)
     except (datasets.exceptions.DatasetGenerationError, ValueError, OSError) as error:
         raise CorpusError(f"{file} cannot be read as {loader}: {error.__cause__ or error}") from None
     finally:
+        datasets.logging.set_verbosity(level)
         if shown:
             datasets.enable_progress_bars()
 
@@ -63,7 +66,7 @@ def _load(loader: str, file: Path, features: Any = None) -> Any:
 def _header(file: Path) -> list[str]:
     """The names on the first line of a csv or tsv file."""
     mark = "\t" if file.suffix.lower() == ".tsv" else ","
-    rows = csv.reader(_decode(file).splitlines(keepends=True), delimiter=mark)
+    rows = csv.reader(io.StringIO(_decode(file), newline=""), delimiter=mark)
     try:
         names, first = next(rows, []), next(rows, [])
     except csv.Error as error:
@@ -123,14 +126,19 @@ class HubTable:
         """Bytes in the cache."""
         return int(self.table.data.nbytes)
 
+    @property
+    def columns(self) -> list[str]:
+        """Their names."""
+        return list(self.table.column_names)
+
     def rows(self, text_column: str, start: int = 0) -> Iterator[str]:
         """The text of every row from ``start`` on, empty where there is none.
 
         Raises:
             CorpusError: no such column, or it does not hold texts.
         """
-        if text_column not in self.table.column_names:
-            raise missing_column(self.name, text_column, self.table.column_names)
+        if text_column not in self.columns:
+            raise missing_column(self.name, text_column, self.columns)
         texts = self.table.select_columns([text_column])
         for at in range(start, len(texts), _AT_ONCE):
             yield from (as_text(self.name, text_column, value) for value in texts[at : at + _AT_ONCE][text_column])

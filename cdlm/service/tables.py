@@ -117,7 +117,7 @@ def _checked(number: int, values: dict[str, Any]) -> Request:
 
 def _json_lines(text: str) -> list[tuple[int, dict[str, Any]]]:
     found = []
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(io.StringIO(text, newline=None), 1):  # str.splitlines cuts at U+2028 in a string, too
         if not line.strip():
             continue
         try:

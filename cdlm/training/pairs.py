@@ -44,7 +44,7 @@ def read_pair_corpus(config: RunConfig) -> PairCorpus:
         CorpusError: see :func:`cdlm.data.pairs.load_pairs`.
     """
     data = config.data
-    found = load_pairs(
+    return load_pairs(
         data.train,
         data.validation,
         source_column=str(data.source_column),
@@ -53,9 +53,6 @@ def read_pair_corpus(config: RunConfig) -> PairCorpus:
         drop_duplicates=data.duplicates == "drop",
         seed=config.train.seed,
     )
-    if found.empty:
-        logger.warning("%d rows have no word on one side and are left out", found.empty)
-    return found
 
 
 def size_of(text: Sequence[int] | Pair) -> int:
@@ -84,7 +81,10 @@ def encode_pairs(
     fix = f"model.max_source_length={max(1, longest[0])} and model.max_length={longest[1] + 2} hold the longest"
     if not kept:
         raise CorpusError(f"none of {len(pairs)} pairs fits the model; {fix}")
-    logger.warning("%d of %d pairs do not fit the model and are left out; %s", len(pairs) - len(kept), len(pairs), fix)
+    left = len(pairs) - len(kept)
+    logger.warning(
+        "%d of %d pairs do not fit the model; a pair is never cut, they are left out; %s", left, len(pairs), fix
+    )
     return kept
 
 

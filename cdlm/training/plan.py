@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 
 from cdlm.config import ConfigError, RunConfig
 from cdlm.data.corpus import Corpus, CorpusError
+from cdlm.data.inspection import scripts, spaced
 from cdlm.data.stream import Stream
 from cdlm.data.tokenizer import TextTokenizer, build_tokenizer
 from cdlm.diffusion.configuration import DiffusionLMConfig
@@ -23,6 +25,8 @@ Preview = Callable[[DiffusionLM, TextTokenizer, int, Sequence[str]], list[str]]
 
 LONGEST_COUNTED = 4096
 """Words of a text up to which lengths are told apart; longer ones count as such."""
+_SCRIPTS_OF = 10_000
+"""Lines that are looked at to know whether words stand apart."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +105,7 @@ def plan_corpus(
             raise CorpusError(
                 f"{config.data.train}: every line is longer than model.max_length={config.model.max_length}"
             )
-    model = _model_config(config, tokenizer, texts)
+    model = _model_config(config, tokenizer, texts, apart=spaced(scripts(corpus.train[:_SCRIPTS_OF])))
     backbone_config(model)  # refuses a wrong setting before anything is written
     on_cpu(config.train.device)
     return Plan(config, corpus, tokenizer, texts, held_out, model, stream, too_long)
@@ -113,7 +117,7 @@ def _plan_pairs(config: RunConfig) -> Plan:
     tokenizer = _tokenizer(config, [*found.train, *found.corpus.train])
     sources = PairSources.encoded(found, tokenizer, config.model)
     texts, held_out = ([list(pair.target) for pair in pairs] for pairs in (sources.train, sources.held_out))
-    settings = _model_config(config, tokenizer, texts)
+    settings = _model_config(config, tokenizer, texts, apart=spaced(scripts(found.corpus.train[:_SCRIPTS_OF])))
     settings.max_source_length, settings.source_dropout = source_room(config.model), config.train.source_dropout
     backbone_config(settings)
     on_cpu(config.train.device)
@@ -123,7 +127,9 @@ def _plan_pairs(config: RunConfig) -> Plan:
 def _tokenizer(config: RunConfig, lines: Sequence[str]) -> TextTokenizer:
     kind = config.data.tokenizer
     if kind not in ("word", "bpe"):
-        return TextTokenizer.from_pretrained(kind)
+        if not Path(kind).expanduser().is_dir():
+            raise ConfigError(f"data.tokenizer={kind} is no folder; give word, bpe, or a folder with a tokenizer.json")
+        return TextTokenizer.from_pretrained(Path(kind).expanduser())
     return build_tokenizer(
         lines,
         kind=kind,  # type: ignore[arg-type]
@@ -132,22 +138,32 @@ def _tokenizer(config: RunConfig, lines: Sequence[str]) -> TextTokenizer:
     )
 
 
-def _model_config(config: RunConfig, tokenizer: TextTokenizer, texts: Sequence[Sequence[int]]) -> DiffusionLMConfig:
+def _model_config(
+    config: RunConfig, tokenizer: TextTokenizer, texts: Sequence[Sequence[int]], *, apart: bool
+) -> DiffusionLMConfig:
+    """``apart``: words stand apart. Where they do not, a number of words says nothing of a text's length, its tokens do."""
     settings = config.model.model_dump(exclude={"init_from", "backbone_init_from"})
-    words = np.bincount([min(tokenizer.count_words(t), LONGEST_COUNTED) for t in texts])
-    pieces = _piece_counts(tokenizer, texts) if tokenizer.kind == "bpe" else []
-    settings |= {"length_counts": words.tolist(), "piece_counts": pieces, "window_edges": config.train.edges}
-    return DiffusionLMConfig(vocab_size=len(tokenizer), **settings)
+    words, room = (
+        np.bincount([min(tokenizer.count_words(t), LONGEST_COUNTED) for t in texts]),
+        config.model.max_length - 2,
+    )
+    pieces = _piece_counts(tokenizer, texts, room) if tokenizer.kind == "bpe" else []
+    tokens = np.bincount([min(len(t), room) for t in texts]).tolist() if pieces and not apart else []
+    settings |= {"length_counts": words.tolist(), "piece_counts": pieces, "token_counts": tokens}
+    return DiffusionLMConfig(vocab_size=len(tokenizer), window_edges=config.train.edges, **settings)
 
 
-def _piece_counts(tokenizer: TextTokenizer, texts: Sequence[Sequence[int]]) -> list[int]:
-    """Index n: how many words of the corpus have n tokens."""
-    counts = [0] * 16
+def _piece_counts(tokenizer: TextTokenizer, texts: Sequence[Sequence[int]], room: int) -> list[int]:
+    """Index n: how many words of the corpus have n tokens; those that the model has no room for count as just filling it.
+
+    Where words do not stand apart, as in Chinese, all up to the next blank is one word of many tokens, marks at its ends aside.
+    """
+    counts = np.zeros(room + 1, dtype=int)
     for text in texts:
         begins = np.flatnonzero(np.append(tokenizer.starts_word[list(text)], True))
-        for size in np.diff(begins):
-            counts[min(int(size), 15)] += 1
-    return counts
+        np.add.at(counts, np.minimum(np.diff(begins), room), 1)
+    longest = int(np.flatnonzero(counts).max(initial=1))
+    return [int(count) for count in counts[: longest + 1]]
 
 
 def on_cpu(device: str) -> bool:

@@ -8,11 +8,14 @@ def remarks(plan: Plan) -> list[str]:
     tally, data, longest = plan.corpus.tally, plan.config.data, plan.config.model.max_length
     dropped = "left out" if data.duplicates == "drop" else "kept"
     shown = "left out" if data.long_lines == "drop" else "shown by another random window each time"
+    lines, empty, equal = ("lines", "empty rows", "duplicates")
+    if plan.sources is not None:
+        lines, empty, equal = ("pairs", "rows with an empty side", "equal pairs")
     rules = {
-        "empty rows left out": tally.empty,
-        f"duplicates {dropped} (data.duplicates: {data.duplicates})": tally.duplicates,
+        f"{empty} left out": tally.empty,
+        f"{equal} {dropped} (data.duplicates: {data.duplicates})": tally.duplicates,
         f"longer than model.max_length: {longest}, {shown} (data.long_lines: {data.long_lines})": plan.too_long,
-        f"of {len(plan.corpus.validation):,} validation lines stand in training too, which flatters": tally.shared,
+        f"of {len(plan.corpus.validation):,} validation {lines} stand in training too, which flatters": tally.shared,
         f"other files in the folder ({', '.join(tally.passed_over)}) passed over": sum(tally.passed_over.values()),
     }
     where = "" if plan.stream is None else f", of the first {tally.rows:,} rows"

@@ -1,6 +1,7 @@
 """A configuration for a corpus, a machine and an amount of time: what is measured, what is chosen, and why."""
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -14,10 +15,12 @@ import psutil
 import torch
 
 from cdlm.config import DataConfig, RunConfig, parse_config
-from cdlm.data.corpus import Corpus
-from cdlm.data.inspection import Inspection
+from cdlm.data.corpus import Corpus, hold_out
+from cdlm.data.inspection import Inspection, covered
+from cdlm.data.words import split_words
 from cdlm.diffusion.model import DiffusionLM
 from cdlm.training.callbacks import Progress, Watch
+from cdlm.training.ladder import LADDER, Size
 from cdlm.training.plan import Plan, plan_corpus
 from cdlm.training.run import build_trainer
 
@@ -26,40 +29,6 @@ STEPS_WANTED, MOST_EPOCHS, FEWEST_STEPS = 3000, 60, 20
 FOR_STEPS = 0.85
 """Share of the time that goes into steps; the rest is for reading, evaluations and checkpoints."""
 _MEASURED_LINES = 4000
-
-
-@dataclass(frozen=True)
-class Size:
-    """One rung of the ladder of models: the encoder, the width of the embeddings and a learning rate that suits them."""
-
-    hidden_size: int
-    num_hidden_layers: int
-    num_attention_heads: int
-    intermediate_size: int
-    embedding_dim: int
-    learning_rate: float
-
-    @property
-    def backbone(self) -> dict[str, Any]:
-        shape = {"hidden_size": self.hidden_size, "intermediate_size": self.intermediate_size}
-        layers = {"num_hidden_layers": self.num_hidden_layers, "num_attention_heads": self.num_attention_heads}
-        return {"model_type": "modernbert", **shape, **layers}
-
-    @property
-    def weights(self) -> int:
-        """About how many the encoder has."""
-        each = 4 * self.hidden_size**2 + 3 * self.hidden_size * self.intermediate_size
-        return self.num_hidden_layers * each
-
-
-LADDER = (
-    Size(64, 2, 2, 128, 16, 5e-3),
-    Size(128, 4, 4, 320, 32, 2.5e-3),
-    Size(224, 6, 7, 576, 32, 1.5e-3),
-    Size(384, 8, 8, 1024, 64, 8e-4),
-    Size(512, 12, 8, 1408, 64, 5e-4),
-    Size(768, 12, 12, 2048, 128, 3e-4),
-)
 
 
 @dataclass(frozen=True)
@@ -112,13 +81,19 @@ def propose(
         found: the corpus. minutes: the whole run may take.
         output, validation, text_column: as in the configuration.
         measuring: is told what is measured next, which takes seconds.
+
+    Raises:
+        CorpusError: too few lines to train on and to validate with.
     """
     reasons: dict[str, str] = {}
     raw: dict[str, Any] = {"data": _data(found, validation, text_column, reasons), "output": output}
-    plan = _plan(raw, found)
-    tokens = round(found.rows_in_all * float(np.mean([len(t) + 2 for t in plan.texts])))
+    corpus = _corpus(found, raw["data"])
+    raw["data"] |= _vocabulary(corpus.train, found.spaced, reasons)
+    plan = plan_corpus(parse_config({**raw, "data": raw["data"] | {"streaming": False}}), corpus)
     raw["model"] = {"max_length": _max_length(plan, reasons), "output_prior": False}
     reasons["model.output_prior"] = "off: it makes texts worse (see CONTRIBUTING.md)"
+    shown = sum(min(len(text) + 2, raw["model"]["max_length"]) for text in plan.texts)
+    tokens = round(shown * found.rows_in_all / found.rows)
     raw["train"] = {"tokens_per_batch": _tokens_per_batch(tokens, _on_gpu())}
     reasons["train.tokens_per_batch"] = "smaller batches for a small corpus, larger ones on a GPU"
     size, (parameters, seconds, where) = _climb(raw, plan, tokens, minutes, measuring)
@@ -132,6 +107,7 @@ def propose(
 
 
 def _data(found: Inspection, validation: str | None, text_column: str, reasons: dict[str, str]) -> dict[str, Any]:
+    """Which lines a run takes. What is counted later is counted on these: a duplicate left out makes no word frequent."""
     data: dict[str, Any] = {"train": found.source}
     if validation:
         data["validation"] = validation
@@ -139,7 +115,6 @@ def _data(found: Inspection, validation: str | None, text_column: str, reasons: 
         reasons["data.train"] = "1 line in 20 (at most 2,000) is held out by seed for validation"
     if text_column != "text":
         data["text_column"] = text_column
-    data |= _vocabulary(found, reasons)
     if 10 * found.size > psutil.virtual_memory().available:
         reasons["data.streaming"] = "larger than memory: read anew in every pass"
         return data | {"streaming": True}
@@ -149,28 +124,27 @@ def _data(found: Inspection, validation: str | None, text_column: str, reasons: 
     return data
 
 
-def _vocabulary(found: Inspection, reasons: dict[str, str]) -> dict[str, Any]:
+def _corpus(found: Inspection, data: dict[str, Any]) -> Corpus:
+    """The lines that were inspected, as a run with these settings takes and splits them."""
+    lines = list(dict.fromkeys(found.lines)) if data.get("duplicates") == "drop" else list(found.lines)
+    kept, held = (lines, lines[:1]) if "validation" in data else hold_out(found.source, lines, 0)
+    return Corpus(tuple(kept), tuple(held), "", len(found.lines) - len(lines))
+
+
+def _vocabulary(lines: Sequence[str], spaced: bool, reasons: dict[str, str]) -> dict[str, Any]:
     """Whole words where few of them say nearly everything, byte pairs otherwise."""
-    fitting = [n for n in (11, 5, 3, 2) if found.covered(n) >= 0.98]
-    entries = sum(count >= fitting[0] for count in found.words.values()) if fitting else 0
-    if found.spaced and fitting and entries <= 30_000:
-        reasons["data.tokenizer"] = f"{entries:,} words are {found.covered(fitting[0]):.1%} of the text"
+    words = Counter(word for line in lines for word in split_words(line))
+    fitting = [n for n in (11, 5, 3, 2) if covered(words, n) >= 0.98]
+    entries = sum(count >= fitting[0] for count in words.values()) if fitting else 0
+    if spaced and fitting and entries <= 30_000:
+        reasons["data.tokenizer"] = f"{entries:,} words are {covered(words, fitting[0]):.1%} of the text"
         reasons["data.min_count"] = "rarer words are unknown to the model"
         return {"tokenizer": "word", "min_count": fitting[0]}
-    letters = {letter for word in found.words for letter in word}
-    size = max(2 * len(letters), min(16_000, 1000 * round(found.words.total() ** 0.5 / 200)), 1000)
-    why = "too many rare words for whole ones" if found.spaced else "words do not stand apart in this script"
+    letters = {letter for word in words for letter in word}
+    size = max(2 * len(letters), min(16_000, 1000 * round(words.total() ** 0.5 / 200)), 1000)
+    why = "too many rare words for whole ones" if spaced else "words do not stand apart in this script"
     reasons["data.tokenizer"] = f"pieces of words: {why}"
     return {"tokenizer": "bpe", "vocab_size": -(-size // 500) * 500}
-
-
-def _plan(raw: dict[str, Any], found: Inspection) -> Plan:
-    """A plan on the lines that were inspected."""
-    held = max(1, len(found.lines) // 20)
-    lines = found.lines if len(found.lines) > 1 else found.lines * 2
-    config = parse_config(raw)
-    memory = config.model_copy(update={"data": config.data.model_copy(update={"streaming": False})})
-    return plan_corpus(memory, Corpus(lines[held:], lines[:held], "", 0))
 
 
 def _max_length(plan: Plan, reasons: dict[str, str]) -> int:

@@ -76,6 +76,12 @@ def starting_from(place: str) -> str:
 
 
 def _model_type(folder: str) -> str:
+    if "/" not in folder and not Path(folder).is_dir():
+        bundled = ", ".join(bundled_models()) or "none"
+        raise ConfigError(
+            f"{folder!r} holds no model to start from: there is no such folder, and no bundled model of this name "
+            f"({bundled}); an encoder of the Hub is named owner/name"
+        )
     try:
         return str(PreTrainedConfig.get_config_dict(folder)[0]["model_type"])
     except (OSError, ValueError, KeyError) as error:

@@ -1,6 +1,8 @@
 """``cdlm init``: what it says of a corpus, the file it writes, and that training runs it as it is."""
 
 import dataclasses
+import shlex
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -8,8 +10,11 @@ import yaml
 
 from cdlm.cli.init import render, short_name
 from cdlm.config import load_config, parse_config
+from cdlm.data.corpus import CorpusError
 from cdlm.data.inspection import inspect_corpus
+from cdlm.data.tokenizer import SPECIALS
 from cdlm.training import sizing
+from cdlm.training.plan import plan_run
 
 SHORT = ["train.steps=4", "train.eval_every=4", "train.save_every=4"]
 
@@ -45,8 +50,11 @@ def test_init_leaves_a_configuration_alone(run, mine):
 @pytest.mark.parametrize(
     ("name", "content", "says"),
     [
-        ("a.csv", b"review,stars\ngood,5\n", "no column 'text'; columns: review, stars"),
+        ("a.csv", b"review,stars\ngood,5\n", "no column 'text'; columns: review, stars. Choose with --text-column"),
+        ("a.csv", b"review;text\ngood, really;5\n", "parted by ';': write commas in a csv file"),
         ("a.txt", b"\n\n", "no line with a word"),
+        ("a.txt", b"one line\n", "a.txt has one line, duplicates aside; a corpus needs at least two lines"),
+        ("a.txt", b"one line\n" * 9, "a.txt has one line, duplicates aside; a corpus needs at least two lines"),
         ("a.txt", b"\x7fELF\0\0", "is not text"),
         ("a.txt", "Caf\xe9".encode("latin-1"), "not UTF-8 (line 1, byte 3); convert it first"),
     ],
@@ -98,11 +106,65 @@ def test_proposal_grows_with_the_time_and_keeps_within_it(tmp_path, monkeypatch)
 
 
 def test_proposal_takes_pieces_for_rare_words_and_for_scripts_without_blanks(tmp_path, monkeypatch):
-    few = ["the cat sees a dog ."] * 300
+    few = [f"the cat sees a dog {'and a dog ' * n}." for n in range(300)]
     assert proposal(tmp_path, few, 1, 0.01, monkeypatch).config.data.tokenizer == "word"
     many = [f"word{i} next{i}" for i in range(300)]
     assert proposal(tmp_path, many, 1, 0.01, monkeypatch).config.data.tokenizer == "bpe"
-    assert proposal(tmp_path, ["这家餐厅的食物很好。"] * 300, 1, 0.01, monkeypatch).config.data.tokenizer == "bpe"
+    chinese = [f"这家餐厅的食物{'很' * n}好。" for n in range(300)]
+    assert proposal(tmp_path, chinese, 1, 0.01, monkeypatch).config.data.tokenizer == "bpe"
+
+
+def test_proposal_counts_on_the_lines_that_training_takes(tmp_path, monkeypatch):
+    """Six times the same line make none of its words frequent, once five of them are dropped."""
+    pairs = [(a, b) for a in ("red", "big", "old") for b in ("cat", "dog")]
+    lines = [f"the {a} {b} sees {chr(97 + c // 26)}{chr(97 + c % 26)}x ." for a, b in pairs for c in range(50)]
+    found = proposal(tmp_path, lines * 6, 1, 0.01, monkeypatch)
+    data, plan = found.config.data, plan_run(found.config)
+    assert (data.duplicates, data.tokenizer, data.min_count) == ("drop", "word", 5)
+    words = Counter(word for line in plan.corpus.train for word in line.split())
+    kept = sum(count >= 5 for count in words.values())
+    assert found.reasons["data.tokenizer"].startswith(f"{kept} words are")
+    assert len(plan.tokenizer) == kept + len(SPECIALS)
+    assert plan.unknown_rate < 0.1
+    assert found.epochs == pytest.approx(plan.epochs, rel=1e-3)
+
+
+def test_proposal_counts_no_more_of_a_text_than_the_model_sees_at_once(tmp_path, monkeypatch):
+    rows = [f"a short line {'more ' * (n % 5)}{n}" for n in range(300)]
+    usual = proposal(tmp_path, rows, 1, 0.01, monkeypatch).config
+    long = proposal(tmp_path, [*rows, "word " * 100_000], 1, 0.01, monkeypatch)
+    assert long.config.train.tokens_per_batch == usual.train.tokens_per_batch == 256
+    assert long.epochs == pytest.approx(plan_run(long.config).epochs, rel=1e-3)
+
+
+def test_proposal_for_one_line_needs_a_corpus_to_validate_on(tmp_path, monkeypatch):
+    with pytest.raises(CorpusError, match="at least two lines"):
+        proposal(tmp_path, ["the only line ."], 1, 0.01, monkeypatch)
+    (tmp_path / "held.txt").write_text("another line .", encoding="utf-8")
+    found = proposal(tmp_path, ["the only line ."], 1, 0.01, monkeypatch, validation=str(tmp_path / "held.txt"))
+    assert plan_run(found.config).corpus.train == ("the only line .",)
+
+
+def test_init_notes_the_command_that_proposed(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sizing, "measure", lambda plan: (1000, 1.0, "cpu"))
+    Path("a b.csv").write_text("review\none text\nanother text\n", encoding="utf-8")
+    Path("v.csv").write_text("review\na third text\n", encoding="utf-8")
+    command = [
+        "init",
+        "a b.csv",
+        "--validation",
+        "v.csv",
+        "--text-column",
+        "review",
+        "--minutes",
+        "2",
+        "--out",
+        "x.yaml",
+    ]
+    run(*command)
+    first = Path("x.yaml").read_text(encoding="utf-8").splitlines()[0]
+    assert shlex.split(first.removeprefix("# Proposed by: ")) == ["cdlm", *command]
 
 
 def test_proposal_fits_the_longest_texts_and_streams_what_memory_does_not_hold(tmp_path, monkeypatch):

@@ -6,6 +6,7 @@ import pytest
 
 from cdlm import Pipeline
 from cdlm.cli import play
+from cdlm.cli.score import read_texts
 from controllers import Keywords, Length
 
 TEXT = "The Eagle is a cheap pub near the river."
@@ -128,6 +129,11 @@ def test_score_reads_arguments_and_files(run, e2e, tmp_path):
     expected = Pipeline.from_pretrained(e2e).score([s["text"] for s in given])
     assert [s["nll"] for s in given] == pytest.approx([s.nll for s in expected])
     assert [t["token"] for t in given[1]["per_token"]] == ["Zizzi", "serves", "Indian", "food", "."]
+
+
+def test_score_cuts_a_file_at_line_breaks_alone(tmp_path):
+    (tmp_path / "texts.txt").write_bytes("one\u2028two\r\n\r\nthree\x0cfour".encode())
+    assert read_texts(tmp_path / "texts.txt") == ["one\u2028two", "three\x0cfour"]
 
 
 def test_score_tables(run, e2e):

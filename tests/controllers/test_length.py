@@ -3,11 +3,16 @@
 import numpy as np
 import pytest
 
+from cdlm.config import parse_config
 from cdlm.control.controller import WishError
 from cdlm.control.layout import LayoutError, free_layout
+from cdlm.data.corpus import Corpus
 from cdlm.data.tokenizer import build_tokenizer
 from cdlm.data.words import split_words
+from cdlm.diffusion.model import DiffusionLM
 from cdlm.pipeline import Pipeline
+from cdlm.settings import Settings
+from cdlm.training.plan import Plan, plan_corpus
 from controllers import Keywords, Length
 
 WORDS = build_tokenizer(["a pub , is n't it ?"] * 3, min_count=1)
@@ -53,3 +58,56 @@ def test_the_judge_counts_words_of_the_text() -> None:
     assert (verdict.satisfied, verdict.detail) == (False, "9 words, wanted 3–5")
     assert verdict.score == pytest.approx(1 / 5)
     assert Length(9).judge("Isn't it a pub, a pub?", WORDS).score == 1
+
+
+def chinese(*, max_length: int) -> Plan:
+    """Sentences of 17 to 30 letters that no blank parts, with a mark behind them."""
+    rng = np.random.default_rng(0)
+    letters = [chr(0x4E00 + n) for n in range(80)]
+    lines = tuple("".join(rng.choice(letters, rng.integers(17, 31))) + "。" for _ in range(300))
+    backbone = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    raw = {
+        "data": {"train": "-", "tokenizer": "bpe", "vocab_size": 300},
+        "model": {"embedding_dim": 8, "max_length": max_length, "backbone": backbone},
+    }
+    return plan_corpus(parse_config(raw), Corpus(lines[20:], lines[:20], "", 0))
+
+
+def test_texts_of_a_script_without_blanks_are_as_long_as_those_of_the_corpus() -> None:
+    """A word of such a script is a sentence of dozens of tokens; none of them is cut off, and none taken for its mark."""
+    plan = chinese(max_length=64)
+    pieces = np.array(plan.model_config.piece_counts)
+    assert (pieces * np.arange(len(pieces))).sum() == sum(map(len, plan.texts))
+    assert len(pieces) - 1 > 20
+    pipe = Pipeline(DiffusionLM(plan.model_config), plan.tokenizer)
+    writer = pipe._given(None, Settings())
+    drawn = [len(writer.layout([], key, 0).ids) for key in range(600)]
+    sizes = [len(text) for text in plan.texts]
+    shares = np.linspace(0.05, 0.95, 10)
+    assert np.quantile(drawn, shares) == pytest.approx(np.quantile(sizes, shares), abs=2)
+    one = [len(writer.layout([Length(1)], key, 0).ids) for key in range(400)]
+    assert np.mean(one) == pytest.approx(np.mean(sizes) / 2, rel=0.1)  # half of the words are marks
+    texts = pipe.generate(8, num_inference_steps=2).texts
+    assert all(sum(not letter.isspace() for letter in text) > 10 for text in texts)
+    assert Length(2).judge("今天天气很好，我们去公园。", plan.tokenizer).satisfied
+
+
+def test_texts_of_a_corpus_longer_than_the_model_fill_it() -> None:
+    plan = chinese(max_length=16)
+    assert len(plan.model_config.piece_counts or []) == 14 + 1
+    writer = Pipeline(DiffusionLM(plan.model_config), plan.tokenizer)._given(None, Settings())
+    assert {len(writer.layout([], key, 0).ids) for key in range(20)} == {14}
+    plan.model_config.piece_counts, plan.model_config.length_counts = [0] * 14 + [1], [0] * 9 + [1]
+    plan.model_config.token_counts = []  # as where words stand apart
+    writer = Pipeline(DiffusionLM(plan.model_config), plan.tokenizer)._given(None, Settings())
+    assert writer.layout([], 0, 0).ids == (-1,) * 14
+    with pytest.raises(WishError, match="needs 42 positions, this model has 14"):
+        writer.layout([Length(3)], 0, 0)
+
+
+def test_saved_counts_of_any_size_are_read() -> None:
+    """Models of before kept 16 numbers, whatever their longest word."""
+    plan = chinese(max_length=64)
+    plan.model_config.piece_counts = [0, 3, 2, *[0] * 13]
+    writer = Pipeline(DiffusionLM(plan.model_config), plan.tokenizer)._given(None, Settings())
+    assert {len(writer.layout([Length(1)], key, 0).ids) for key in range(60)} == {1, 2}

@@ -1,12 +1,14 @@
 """Pairs of a source and a target: where they are read from, how they are held out, what is said about the rest."""
 
+import gzip
 import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
-from cdlm.data.corpus import CorpusError
+from cdlm.data.corpus import CorpusError, Tally
 from cdlm.data.pairs import load_pairs, read_pairs
 
 ROWS = [("cat mat", "The cat sat."), ("dog", 'A "good" dog, it is.'), ("sun", "Sun, all day.")]
@@ -28,6 +30,42 @@ def test_pairs_are_read_from_every_kind_of_table(tmp_path: Path) -> None:
     assert read_pairs(write(tmp_path, "d.jsonl", lines), "source", "target") == (ROWS, 0)
     both = read_pairs(str(tmp_path / "*.tsv"), "s", "t", ("s", "t"))[0]
     assert both == ROWS
+
+
+NAMED = "source,target\ncat mat,The cat sat.\n"
+
+
+def test_pairs_come_packed_and_from_folders_and_globs(tmp_path: Path) -> None:
+    row = ("cat mat", "The cat sat.")
+    (tmp_path / "a.csv.gz").write_bytes(gzip.compress(NAMED.encode()))
+    (tmp_path / "b.csv.zst").write_bytes(pa.compress(NAMED.encode(), codec="zstd", asbytes=True))
+    (tmp_path / "c.csv").write_text(NAMED, encoding="utf-8")
+    (tmp_path / "notes.md").write_text("no corpus", encoding="utf-8")
+    for name in ("a.csv.gz", "b.csv.zst"):
+        assert read_pairs(str(tmp_path / name), "source", "target") == ([row], 0)
+    assert read_pairs(str(tmp_path), "source", "target") == ([row] * 3, 0)
+    assert read_pairs(str(tmp_path / "*.csv.*"), "source", "target") == ([row] * 2, 0)
+    assert read_pairs(str(tmp_path / "a.csv.gz"), "s", "t", ("s", "t"))[0] == [("source", "target"), row]
+    assert load_pairs(str(tmp_path), str(tmp_path / "c.csv")).corpus.tally == Tally(3, 0, 2, 1, {".md": 1})
+
+
+def test_pairs_of_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import datasets  # noqa: PLC0415 - seconds
+
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "owner" / "name").mkdir(parents=True)  # what `datasets` takes for the data set, network or not
+    (tmp_path / "owner" / "name" / "train.csv").write_text(NAMED, encoding="utf-8")
+    assert read_pairs("hub:owner/name", "source", "target") == ([("cat mat", "The cat sat.")], 0)
+    with pytest.raises(CorpusError, match=r"no column 'given'; columns: source, target\. Set data\.source_column"):
+        read_pairs("hub:owner/name", "given", "target")
+    with pytest.raises(CorpusError, match="csv and tsv"):
+        read_pairs("hub:owner/name", "source", "target", ("source", "target"))
+
+
+def test_pairs_are_cut_at_line_breaks_alone(tmp_path: Path) -> None:
+    text = "one\u2028two\x85three"
+    assert read_pairs(write(tmp_path, "a.tsv", f"dog\t{text}\n"), "s", "t", ("s", "t")) == ([("dog", text)], 0)
 
 
 def test_pairs_without_a_side_are_left_out_and_counted(tmp_path: Path) -> None:
@@ -57,6 +95,7 @@ def test_pairs_given_a_validation_file_keep_every_row(tmp_path: Path) -> None:
     assert (plain.validation, plain.corpus.dropped) == (("sun",), 0)
     fewer = load_pairs(table, other, drop_duplicates=True, **options)
     assert (fewer.train, fewer.corpus.dropped) == (("dog", "cat"), 1)
+    assert plain.corpus.tally == fewer.corpus.tally == Tally(rows=3, duplicates=1)
     assert fewer.corpus.fingerprint != plain.corpus.fingerprint
     turned = load_pairs(table, other, **options | {"source_column": "t", "text_column": "s"})
     assert turned.corpus.fingerprint != plain.corpus.fingerprint
@@ -66,6 +105,10 @@ def test_pairs_given_a_validation_file_keep_every_row(tmp_path: Path) -> None:
     ("name", "text", "columns", "said"),
     [
         ("a.csv", "text,label\na,b\n", (), "no column 'source'; columns: text, label"),
+        ("a.csv", "source;target\na;b\n", (), "seem to be parted by ';': write commas"),
+        ("a.csv", 'source,target\na,b\n"x,y\n', (), "line 3: .* every quote is closed"),
+        ("a.csv", "source,target\na,b,c\n", (), "line 2 holds 3 values, the first 2"),
+        ("a.jsonl", '{"source": ["a"], "target": "b"}\n', (), "column 'source' holds list values"),
         ("a.tsv", "one\ttwo\tthree\n", ("source", "target"), "line 1 has 3 columns, data.columns names 2"),
         ("a.jsonl", '{"source": "a"}\n', ("source", "target"), "csv and tsv"),
         ("a.txt", "plain\n", (), "no columns"),
@@ -79,7 +122,7 @@ def test_pairs_that_cannot_be_read(tmp_path: Path, name: str, text: str, columns
 
 
 def test_pairs_that_are_not_there(tmp_path: Path) -> None:
-    with pytest.raises(CorpusError, match="no file"):
+    with pytest.raises(CorpusError, match="no corpus at"):
         load_pairs(str(tmp_path / "none.csv"))
 
 

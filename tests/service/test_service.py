@@ -29,7 +29,7 @@ from cdlm.service.names import told_apart
 from cdlm.service.numbers import read_numbers
 from cdlm.service.replay import Moment, Trajectory, replay_page
 from cdlm.service.request import Request, Wish
-from cdlm.service.tables import to_csv
+from cdlm.service.tables import read_requests, to_csv
 from cdlm.service.work import Pace, perform
 from cdlm.templates import template_wish
 
@@ -370,3 +370,11 @@ def test_difference_spells_both_texts(old, new):
 
 def test_table_runs_no_formula():
     assert "'=cmd" in to_csv([{"text": "=cmd()|x"}])
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_requests_are_cut_at_line_breaks_alone(end):
+    """JSON leaves separators inside a string as they are, and str.splitlines would cut there."""
+    texts = ["one\u2028two", "three\u2029four", "five"]
+    data = end.join(json.dumps({"verb": "edit", "text": text}, ensure_ascii=False) for text in texts).encode()
+    assert [request.text for request in read_requests("a.jsonl", data, "e2e")] == texts

@@ -23,9 +23,10 @@ from transformers import TrainerCallback
 
 from cdlm.config import ConfigError, RunConfig, parse_config
 from cdlm.data.corpus import CorpusError
-from cdlm.data.stream import Stream
+from cdlm.data.stream import Place, Stream, StreamedBatches, open_stream
 from cdlm.hub import load_model
 from cdlm.pipeline import Pipeline
+from cdlm.training import corpora
 from cdlm.training.checkpoint import complete_checkpoints, facts, seal
 from cdlm.training.plan import plan_run
 from cdlm.training.run import train
@@ -395,6 +396,13 @@ def test_run_with_byte_pairs_counts_pieces(settings: Settings, tmp_path: Path) -
     assert load_model(train(config)).config.piece_counts == plan.model_config.piece_counts
 
 
+def test_run_with_a_misspelt_tokenizer_says_what_there_is(settings: Settings, tmp_path: Path) -> None:
+    config = settings(tmp_path / "run")
+    config = config.model_copy(update={"data": config.data.model_copy(update={"tokenizer": "words"})})
+    with pytest.raises(ConfigError, match=r"data\.tokenizer=words is no folder; give word, bpe, or a folder"):
+        plan_run(config)
+
+
 def streamed(config: RunConfig, **data: Any) -> RunConfig:
     data = {"streaming": True, "block_size": 50, **data}
     return config.model_copy(update={"data": config.data.model_copy(update=data)})
@@ -426,14 +434,48 @@ def test_run_on_a_stream_resumed_in_the_middle_of_a_block_ends_with_the_same_wei
     assert history(tmp_path / "run") == history(streamed_reference)
 
 
+@pytest.mark.parametrize("damaged", [None, '[{"block": 1}]'])
 def test_run_on_a_stream_without_its_places_reads_again_and_ends_with_the_same_weights(
-    streamed_reference: Path, settings: Settings, tmp_path: Path
+    damaged: str | None, streamed_reference: Path, settings: Settings, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    config = streamed(settings(tmp_path / "run"))
+    config, places = streamed(settings(tmp_path / "run")), tmp_path / "run" / "stream.json"
     train(config, max_minutes=0)
-    (tmp_path / "run" / "stream.json").unlink()
+    places.unlink() if damaged is None else places.write_text(damaged, encoding="utf-8")
     train(config)
     assert_same_weights(tmp_path / "run", streamed_reference)
+    assert ("the stream is read from its beginning" in caplog.text) == (damaged is not None)
+
+
+@pytest.mark.parametrize(
+    ("saved", "said"),
+    [
+        ("[1]", "a place has block, epoch, file, row, batches, not 1"),
+        ('[{"block": 1, "epoch"', "Expecting"),
+        ('{"block": 1}', "it holds dict, not a list of places"),
+        ('[{"block": 1}]', "a place has block"),
+        ('[{"block": 1, "epoch": 0, "file": 0, "row": "9", "batches": 3}]', "row is a whole number from 0 on, not 9"),
+        ('[{"block": 1, "epoch": 0, "file": 0, "row": true, "batches": 3}]', "row is a whole number"),
+        ('[{"block": 1, "epoch": 0, "file": 0, "row": 9, "batches": -3}]', "batches is a whole number"),
+        ('[{"block": 1, "epoch": 0, "file": 0, "row": 0, "batches": 0}]', "do not follow one another"),
+        ('[{"block": 0, "epoch": 0, "file": 0, "row": 9, "batches": 0}]', "do not follow one another"),
+        ('[{"block": 1, "epoch": 0, "file": 7, "row": 9, "batches": 3}]', "a file that the corpus has not"),
+        ("[" * 100_000, "cannot be used"),
+        ("\udcff", "cannot be used"),
+    ],
+)
+def test_places_that_are_damaged_are_passed_over_with_a_warning(
+    saved: str, said: str, lines: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    stream, _ = open_stream(str(lines), block_size=50)
+    batches = StreamedBatches(stream, list, max_length=16, tokens_per_batch=64, num_batches=9, padded=False)
+    whole = [Place(), Place(1, 0, 0, 54, 7), Place(2, 1, 0, 0, 13)]
+    file = tmp_path / "stream.json"
+    file.write_text(json.dumps([place.to_dict() for place in whole]), encoding="utf-8")
+    assert corpora._recorded(file, batches) == whole
+    assert caplog.text == ""
+    file.write_text(saved, encoding="utf-8", errors="surrogateescape")
+    assert corpora._recorded(file, batches) == []
+    assert said in caplog.text
 
 
 def test_run_on_a_stream_refuses_other_data(streamed_reference: Path, settings: Settings, tmp_path: Path) -> None:

@@ -141,6 +141,10 @@ def test_warm_start_from_a_model_wants_its_vocabulary(encoder: Path, tmp_path: P
     assert starting_from(str(encoder)) == f'model.backbone_init_from="{encoder}"'
     with pytest.raises(ConfigError, match="holds no model to start from"):
         starting_from(str(tmp_path / "none"))
+    with pytest.raises(
+        ConfigError, match=r"no such folder, and no bundled model of this name \(.*e2e.*\); .*owner/name"
+    ):
+        starting_from("e2ee")
     (tmp_path / "again").mkdir()
     again = settings(tmp_path / "again", init_from=str(best), backbone=encoder_shape(str(encoder)))
     model = started(plan_run(parse_config(again)), tmp_path / "again")
