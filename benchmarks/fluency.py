@@ -106,8 +106,7 @@ def facts(name: str, model: str, count: int, options: dict[str, Any]) -> dict[st
     training = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     known = {"training, minutes": round(training["seconds"] / 60)} if "seconds" in training else {}
     known |= {"training, steps": training["step"]} if "step" in training else {}
-    given = "".join(f" --{name} {value}" for name, value in options.items())
-    return {"model": name, "command": f"python benchmarks/fluency.py --model {name} --count {count}{given}", **known}
+    return {"model": name, "texts": count, **options, **known}
 
 
 def main(arguments: list[str] | None = None) -> None:

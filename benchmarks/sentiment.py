@@ -14,7 +14,6 @@ python benchmarks/teacher/train.py runs/data/yelp runs/teacher/yelp --tokenizer 
 """
 
 import argparse
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from time import time
@@ -86,8 +85,7 @@ def main() -> None:
         options={} if args.temperature is None else {"temperature": args.temperature},
         progress=lambda task, done, total: print(f"{task}: {done}/{total}", flush=True) if done % 50 == 0 else None,
     )
-    command = " ".join(["python benchmarks/sentiment.py", *sys.argv[1:]])
-    facts = {"model": args.corpus, "command": command, "seconds": round(time() - started)}
+    facts = {"model": args.corpus, "seconds": round(time() - started)}
     write_report(args.out or setting.out, rows, facts)
 
 
