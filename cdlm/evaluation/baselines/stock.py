@@ -201,7 +201,9 @@ class Stock:
         if part.name != PUBLISHED:
             return repr(self.tuning if part.task else self.fudge)
         config = self._config(Path())
-        return f"{config.model.model_dump_json()} {config.train.model_dump_json()} {sorted(self.heads.items())}"
+        # A new option of the library that is off is no new recipe.
+        told = [{k: v for k, v in part.model_dump(mode="json").items() if v} for part in (config.model, config.train)]
+        return f"{told} {sorted(self.heads.items())}"
 
     def _config(self, output: Path) -> RunConfig:
         """The published configuration on this corpus, with the teacher's vocabulary."""
