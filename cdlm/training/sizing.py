@@ -101,8 +101,9 @@ def propose(
     reasons["model.backbone"] = f"the largest that learns enough from {tokens:,} tokens in {minutes:g} min here"
     steps = _steps(seconds, minutes, _useful_steps(tokens, raw))
     raw["train"] |= _pace(steps, size, reasons)
-    reasons["train.steps"] = f"{seconds:.2f} s each on {where}, at most {MOST_EPOCHS} passes; more time: more steps"
     epochs = steps * raw["train"]["tokens_per_batch"] / tokens
+    most = f"at most {MOST_EPOCHS} passes" if epochs <= MOST_EPOCHS else f"{epochs:,.0f} passes over so small a corpus"
+    reasons["train.steps"] = f"{seconds:.2f} s each on {where}, {most}; more time: more steps"
     return Proposal(parse_config(raw), reasons, parameters, seconds, where, epochs)
 
 

@@ -203,3 +203,10 @@ def test_values_of_an_unknown_field_name_the_nearest(tmp_path: Path) -> None:
     found = read_labelled(written(tmp_path / "t.csv", "text,area\na,x\nb,y\n"))
     with pytest.raises(LabelsError, match=r"no field 'aera'; columns: area .did you mean 'area'"):
         found.values("aera")
+
+
+def test_a_table_that_cannot_be_read_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "a.csv").write_text('text,label\na,b\nc,d\n"x,y\n', encoding="utf-8")
+    with pytest.raises(LabelsError, match="cannot be read as csv"):
+        read_labelled(tmp_path / "a.csv")
+    assert caplog.text == ""
