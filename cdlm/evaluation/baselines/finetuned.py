@@ -7,7 +7,7 @@ no fixed wording, a classifier of record fields. Gaps are filled left to right b
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import singledispatch
+from functools import partial, singledispatch
 from time import perf_counter
 
 from cdlm.control.controller import WishError
@@ -68,20 +68,25 @@ class FineTuned:
         Raises:
             WishError: no network was tuned for such a target, or prompt and text are too long.
         """
-        began, target = perf_counter(), request.target
-        network = self.networks.get(type(target))
+        target = request.target
+        network, judge = self.networks.get(type(target)), self._judge(target)
+        began = perf_counter()
         if target is None or network is None:
             known = ", ".join(kind.__name__ for kind in self.networks)
             raise WishError(f"{self.name}: no network was tuned for a {type(target).__name__}, only for {known}")
         found = network.decode(target, seed, self.beams)
         texts = [network.text(target, ids) for ids in found.ids]
-        best = max(texts, key=lambda text: self._success(target, text)) if len(texts) > 1 else texts[0]
+        best = max(texts, key=judge) if len(texts) > 1 else texts[0]
         return Answer(best, found.cost, perf_counter() - began)
 
-    def _success(self, target: Target, text: str) -> float:
-        if not isinstance(target, AttributeTarget) or target.field != FREE_WORDING or self.fields is None:
-            return success(target, text)
-        return float(self.fields().predict(text)[target.field] == target.value)
+    def _judge(self, target: Target | None) -> Callable[[str], float]:
+        """What picks; a classifier is learned once, which no text's time pays for."""
+        free = isinstance(target, AttributeTarget) and target.field == FREE_WORDING
+        if self.beams == 1 or not free or self.fields is None:
+            return partial(success, target)
+        assert isinstance(target, AttributeTarget)
+        field, value, classifier = target.field, target.value, self.fields()
+        return lambda text: float(classifier.predict(text)[field] == value)
 
 
 @singledispatch
