@@ -126,6 +126,6 @@ def test_interrupt_is_quiet(tiny_run, tmp_path):
     assert "step 5" in done.stdout.readline()
     done.send_signal(signal.SIGINT)  # once: it is noted, wherever it falls; a second one would end at once
     complaint = done.communicate(timeout=120)[1]
-    assert done.returncode == 130
+    assert done.returncode == 130, complaint
     assert "Traceback" not in complaint
     assert (tmp_path / "out" / "best" / "model.safetensors").is_file()
