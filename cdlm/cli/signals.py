@@ -4,7 +4,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from types import FrameType
 
@@ -27,7 +27,8 @@ class Listener:
         """The first signal is noted; a second Ctrl-C ends at once, except under a launcher, which passes each on again."""
         if self.caught is None:
             self.caught = signal.Signals(number)
-            self.told(self.caught)
+            with suppress(RuntimeError):  # it fell into the middle of a print, which cannot be entered twice
+                self.told(self.caught)
         elif number == signal.SIGINT and self.alone:
             raise KeyboardInterrupt
 
