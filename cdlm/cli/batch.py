@@ -53,7 +53,7 @@ def batch(
     requests = read_requests(file.name, file.read_bytes(), model, limited=False)
     requests = requests if seed is None else seeded(requests, seed)
     mine, console = _shard(shard), screen()
-    with listening(lambda _: None) as signals:
+    with listening() as signals:
         opened = cache(lambda name: o.open_pipeline(name, _device(device), dtype))
         for _row in write_shard(requests, out, mine, opened):
             if signals.wanted():

@@ -24,7 +24,22 @@ FIGURES = {
 }
 
 
-class TrainingScreen:
+class Screen:
+    """Bars that are on the screen inside a ``with`` block."""
+
+    bars: Bars
+
+    def __enter__(self) -> Self:
+        self.bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.bars.stop()
+
+
+class TrainingScreen(Screen):
     """A bar on a terminal, a line now and then in a log, nothing where ``quiet``."""
 
     def __init__(self, console: Console, *, quiet: bool) -> None:
@@ -47,15 +62,6 @@ class TrainingScreen:
             transient=True,
         )
         self.task = self.bars.add_task("training", total=None, loss="–", rate="–")
-
-    def __enter__(self) -> Self:
-        self.bars.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.bars.stop()
 
     def update(self, progress: "Progress") -> None:
         """After every step, and once before the first."""
@@ -107,7 +113,7 @@ class TrainingScreen:
             self.console.print(Text(line, style), soft_wrap=not self.console.is_terminal)
 
 
-class EvaluationScreen:
+class EvaluationScreen(Screen):
     """Texts of all tasks and systems with the time left: a bar on a terminal, a line now and then in a log."""
 
     def __init__(self, console: Console) -> None:
@@ -123,15 +129,6 @@ class EvaluationScreen:
             transient=True,
         )
         self.task = self.bars.add_task("loading", total=None, left="")
-
-    def __enter__(self) -> Self:
-        self.bars.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.bars.stop()
 
     def update(self, moment: "Moment") -> None:
         """After every text."""

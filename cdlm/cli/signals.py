@@ -3,19 +3,20 @@
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from types import FrameType
 
 HEARD = (signal.SIGINT, signal.SIGTERM)
+STDERR = 2
 
 
 @dataclass
 class Listener:
-    """What arrived: ``caught`` is the first one, None before it; ``told`` is called once with it."""
+    """What arrived: ``caught`` is the first one, None before it; ``answer`` is what its sender reads."""
 
-    told: Callable[[signal.Signals], None]
+    answer: str = ""
     caught: signal.Signals | None = None
     alone: bool = field(default_factory=lambda: "TORCHELASTIC_RUN_ID" not in os.environ)
 
@@ -27,10 +28,15 @@ class Listener:
         """The first signal is noted; a second Ctrl-C ends at once, except under a launcher, which passes each on again."""
         if self.caught is None:
             self.caught = signal.Signals(number)
-            with suppress(RuntimeError):  # it fell into the middle of a print, which cannot be entered twice
-                self.told(self.caught)
+            self._reply()
         elif number == signal.SIGINT and self.alone:
             raise KeyboardInterrupt
+
+    def _reply(self) -> None:
+        """Straight to the file: the signal may have come in the middle of a print, which cannot be entered twice."""
+        if self.answer and self.caught is not None:
+            with suppress(OSError):  # nobody is left to read it
+                os.write(STDERR, f"\n{self.caught.name}: {self.answer}\n".encode())
 
     @property
     def exit_code(self) -> int:
@@ -39,9 +45,9 @@ class Listener:
 
 
 @contextmanager
-def listening(told: Callable[[signal.Signals], None]) -> Iterator[Listener]:
+def listening(answer: str = "") -> Iterator[Listener]:
     """Note Ctrl-C and SIGTERM inside the block instead of ending; outside the main thread nothing is changed."""
-    listener = Listener(told)
+    listener = Listener(answer)
     if threading.current_thread() is not threading.main_thread():
         yield listener
         return

@@ -100,11 +100,8 @@ def _run(settings: "RunConfig", console: Console, max_minutes: float | None, res
     started = monotonic()
     quiet = quiet or int(os.environ.get("RANK", "0")) > 0  # of several processes the first one speaks
 
-    def told(signal: Signals) -> None:
-        if not quiet:
-            console.print(Text(f"{signal.name}: stopping after this step, with a checkpoint", "yellow"), soft_wrap=True)
-
-    with TrainingScreen(console, quiet=quiet) as watched, listening(told) as signals:
+    answer = "" if quiet else "stopping after this step, with a checkpoint"
+    with TrainingScreen(console, quiet=quiet) as watched, listening(answer) as signals:
         preview: Preview | None = None if quiet else lambda *given: watched.hold_texts(sample(*given))
         best = run(
             settings,

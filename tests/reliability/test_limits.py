@@ -1,5 +1,6 @@
 """What ends a run from outside: a full disk, a file limit, signals, a second run in the folder."""
 
+import io
 import multiprocessing
 import os
 import resource
@@ -9,10 +10,12 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 import yaml
+from rich.console import Console
 
 from cdlm.cli.app import app
 from cdlm.cli.signals import Listener, listening
@@ -114,7 +117,8 @@ def test_one_signal_ends_with_a_checkpoint(number: signal.Signals, corpus: Path,
     file.write_text(yaml.safe_dump(config.model_dump(mode="json")), encoding="utf-8")
 
     def command() -> None:
-        sys.stdout = said.open("w", encoding="utf-8", buffering=1)
+        sys.stdout = shown = said.open("a", encoding="utf-8", buffering=1)
+        os.dup2(shown.fileno(), sys.__stderr__.fileno())
         app(["train", "--config", str(file)])
 
     process = FORK.Process(target=command)
@@ -132,20 +136,45 @@ def test_one_signal_ends_with_a_checkpoint(number: signal.Signals, corpus: Path,
     assert f"of 3,000: {number.name}; the same command goes on" in shown
 
 
-def test_a_second_interrupt_ends_at_once_unless_a_launcher_passes_it_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[signal.Signals] = []
+def test_a_signal_in_the_middle_of_a_print_is_answered_and_ends_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    class Interrupted(io.RawIOBase):
+        """Ctrl-C comes while it is written for the first time."""
+
+        written = 0
+
+        def writable(self) -> bool:
+            return True
+
+        def write(self, data: Any) -> int:
+            if not self.written:
+                os.kill(os.getpid(), signal.SIGINT)
+            self.written += len(memoryview(data))
+            return len(memoryview(data))
+
+    file = Interrupted()
+    console = Console(file=io.TextIOWrapper(io.BufferedWriter(file)))
+    with listening("stopping") as listener:
+        console.print("a line")
+    assert file.written == len("a line\n")
+    assert listener.exit_code == 130
+    assert capfd.readouterr().err == "\nSIGINT: stopping\n"
+
+
+def test_a_second_interrupt_ends_at_once_unless_a_launcher_passes_it_on(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     before = signal.getsignal(signal.SIGINT)
-    with listening(told.append) as listener:
+    with listening("stopping") as listener:
         os.kill(os.getpid(), signal.SIGINT)
         assert listener.wanted()
         assert listener.exit_code == 130
         os.kill(os.getpid(), signal.SIGTERM)
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
-    assert told == [signal.SIGINT]
+    assert capfd.readouterr().err == "\nSIGINT: stopping\n"  # once
     assert signal.getsignal(signal.SIGINT) is before
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "1")
-    launched = Listener(told.append)
+    launched = Listener()
     for _ in range(3):
         launched(signal.SIGINT, None)
     assert launched.exit_code == 130
