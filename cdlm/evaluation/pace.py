@@ -51,8 +51,20 @@ def planned(task: str, sizes: Mapping[str, int], *, beside: bool = False) -> int
     return sum(count * sizes[size] for size, count in (BESIDE if beside else TEXTS)[task].items())
 
 
+@dataclass
+class _Tally:
+    """What a system needed for something, and for how many texts."""
+
+    texts: int = 0
+    seconds: float = 0.0
+
+    def add(self, texts: int, seconds: float) -> None:
+        self.texts += texts
+        self.seconds += seconds
+
+
 class Pace:
-    """Counts the texts of a run.
+    """Counts the texts of a run, and the seconds of writing and of judging them apart: only the first are kept on disk.
 
     Args:
         plan: texts of every (task, system). watch: hears of every text. clock: seconds.
@@ -63,8 +75,9 @@ class Pace:
     ) -> None:
         self._plan, self._watch, self._clock = dict(plan), watch, clock
         self._done: dict[Stage, int] = defaultdict(int)
-        self._spent: dict[str, float] = defaultdict(float)
-        self._timed: dict[str, int] = defaultdict(int)
+        self._over: set[Stage] = set()
+        self._written: dict[str, _Tally] = defaultdict(_Tally)
+        self._judged: dict[str, _Tally] = defaultdict(_Tally)
         self._stage: Stage = ("", "")
         self._parts: dict[str, int] = {}
         self._last = clock()
@@ -79,22 +92,19 @@ class Pace:
         self._parts[part] = done
         self._done[self._stage] = sum(self._parts.values())
         self._plan[self._stage] = max(self._plan.get(self._stage, 0), self._done[self._stage])
-        self._count(self._done[self._stage] - before, now - self._last)
+        if now - self._last >= AT_ONCE:
+            self._written[self._stage[1]].add(self._done[self._stage] - before, now - self._last)
         self._last = now
         self._say(part)
 
     def end(self) -> None:
-        """The task is over: it had as many texts as were told, and judging them belongs to what they cost."""
+        """The task is over: it had as many texts as were told, and what passed since the last one judged them."""
         task, system = self._stage
         self._plan[self._stage] = self._done[self._stage]
-        self._count(0, self._clock() - self._last)
+        self._over.add(self._stage)
+        self._judged[system].add(self._done[self._stage], self._clock() - self._last)
         if system:
             self._say(task)
-
-    def _count(self, texts: int, seconds: float) -> None:
-        if seconds >= AT_ONCE:
-            self._spent[self._stage[1]] += seconds
-            self._timed[self._stage[1]] += texts
 
     def _say(self, part: str) -> None:
         done, total = sum(self._done.values()), sum(self._plan.values())
@@ -102,14 +112,19 @@ class Pace:
 
     def _left(self) -> float | None:
         """Each system's texts at its own pace; of one that has not written yet at that of all."""
-        texts = sum(self._timed.values())
-        if not texts:
+        if not any(tally.texts for tally in self._written.values()):
             return None
-        mean = sum(self._spent.values()) / texts
-        return sum(
-            (count - self._done[stage]) * self._pace(stage[1], mean)
-            for stage, count in self._plan.items()
-        )  # fmt: skip
+        writing = sum(
+            (count - self._done[stage]) * _pace(self._written, stage[1]) for stage, count in self._plan.items()
+        )
+        judging = sum(
+            count * _pace(self._judged, stage[1]) for stage, count in self._plan.items() if stage not in self._over
+        )
+        return writing + judging
 
-    def _pace(self, system: str, otherwise: float) -> float:
-        return self._spent[system] / self._timed[system] if self._timed.get(system) else otherwise
+
+def _pace(tallies: Mapping[str, _Tally], system: str) -> float:
+    """Seconds a text."""
+    own = tallies.get(system, _Tally())
+    asked = [own] if own.texts else list(tallies.values())
+    return sum(tally.seconds for tally in asked) / max(1, sum(tally.texts for tally in asked))

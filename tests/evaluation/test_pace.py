@@ -79,6 +79,21 @@ def test_what_an_earlier_session_wrote_says_nothing_about_the_pace(pace, heard, 
     assert heard[-1].seconds_left == pytest.approx(2 * 14)
 
 
+def test_judging_what_an_earlier_session_wrote_is_no_pace_of_writing(pace, heard, clock):
+    """Hundreds of texts come from disk at once and are judged for minutes; of the next only two have been written."""
+    pace.begin("pos", "cdlm")
+    for number in range(1, 5):
+        pace.tell("pos", number, 4)
+    clock.now += 40
+    pace.end()
+    assert heard[-1].seconds_left is None
+    pace.begin("tree", "cdlm")
+    for number in range(1, 3):
+        clock.now += 3
+        pace.tell("tree", number, 8)
+    assert heard[-1].seconds_left == pytest.approx(6 * 3 + 8 * 10 + (2 + 4) * (3 + 10))
+
+
 def test_every_task_is_planned():
     assert set(TEXTS) == set(suite.TASKS)
     assert all(size in sizes for sizes in suite.SIZES.values() for takes in TEXTS.values() for size in takes)
