@@ -12,6 +12,7 @@ from cdlm.evaluation.intervals import Figure, mean_with_interval, share_with_int
 from cdlm.evaluation.metrics import (
     distinct_n,
     exact_copy_share,
+    self_bleu,
     share_distinct_texts,
     shared_ngram_share,
     token_entropy,
@@ -72,7 +73,8 @@ def _variety(bench: Bench, texts: list[list[str]], count: int) -> list[Row]:
     said, real_said = contradiction_share(texts, bench.lexicon), contradiction_share(held_out, bench.lexicon)
     return [
         Row(named, "distinct-4 / training lines", distinct, 1.0, "0.93 to 1.1", 0.93 <= distinct.value <= 1.1),
-        Row(named, "distinct-4", _point(distinct_n(texts, 4), count), distinct_n(training, 4)),
+        *(Row(named, f"distinct-{n}", _point(distinct_n(texts, n), count), distinct_n(training, n)) for n in (1, 2, 4)),
+        *([Row(named, "self-BLEU", _point(self_bleu(texts), count), self_bleu(training))] if count > 1 else []),
         Row(named, "token entropy", _point(token_entropy(texts), count), token_entropy(training)),
         Row(named, "different texts", _point(share_distinct_texts(texts), count), share_distinct_texts(training)),
         Row(

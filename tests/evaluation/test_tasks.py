@@ -2,6 +2,8 @@
 
 from types import SimpleNamespace
 
+import pytest
+
 from cdlm.control.controller import WishError
 from cdlm.data.records import Record
 from cdlm.data.words import split_words
@@ -84,3 +86,7 @@ def test_free_texts_are_read_beside_held_out_lines_alone(tiny_pipe) -> None:
     assert set(real) <= set(LINES)
     assert told == [("unconstrained", 3, 3)]
     assert {row.figure.n for row in rows} == {3}
+    found = {row.metric: row for row in rows}
+    assert found["self-BLEU"].reference == pytest.approx(100), "the training lines are all the same"
+    assert found["distinct-1"].reference == 4 / 12
+    assert found["distinct-4"].reference == 1 / 3
