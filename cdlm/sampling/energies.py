@@ -40,14 +40,14 @@ def total_evidence(estimate: Estimate, wishes: Sequence[Controller], vocabulary:
 
 
 def weighted_energies(
-    estimate: Estimate, wishes: Sequence[Controller], vocabulary: Vocabulary, *, with_evidence: bool = True
+    estimate: Estimate, wishes: Sequence[Controller], vocabulary: Vocabulary
 ) -> list[tuple[float, PerSample]]:
     """Weights and energies of the active wishes; those that factorise count together as -sum_i log E_p[exp(evidence)]."""
     active = [w for w in wishes if w.active(estimate.progress)]
     parts = [(w.strength(estimate.progress), w.energy(estimate, vocabulary)) for w in active]
     found = [(weight, part) for weight, part in parts if part is not None]
     with torch.no_grad():  # log P(wish | token) is a constant of the belief it weighs
-        evidence = total_evidence(estimate, wishes, vocabulary) if with_evidence else None
+        evidence = total_evidence(estimate, wishes, vocabulary)
     if evidence is not None:
         logp = estimate.logits.float().log_softmax(-1)
         open_ = ~estimate.canvas.decided
@@ -55,11 +55,9 @@ def weighted_energies(
     return found
 
 
-def total_energy(
-    estimate: Estimate, wishes: Sequence[Controller], vocabulary: Vocabulary, *, with_evidence: bool = True
-) -> PerSample | None:
+def total_energy(estimate: Estimate, wishes: Sequence[Controller], vocabulary: Vocabulary) -> PerSample | None:
     """Sum of the weighted energies of the active wishes."""
-    found = weighted_energies(estimate, wishes, vocabulary, with_evidence=with_evidence)
+    found = weighted_energies(estimate, wishes, vocabulary)
     return torch.stack([weight * part for weight, part in found]).sum(0) if found else None
 
 

@@ -195,11 +195,21 @@ def slope_along(function: Function, x: Tensor, direction: Tensor, step: float, w
     return (4 * narrow - wide) / 3
 
 
-def energy_of(pipe: Pipeline, wish: Controller, *, with_evidence: bool) -> Callable[[Estimate], Tensor]:
+def own_energy_of(pipe: Pipeline, wish: Controller) -> Callable[[Estimate], Tensor]:
+    """The weighted energy of all texts together, without what the wish says as evidence."""
+
+    def energy(estimate: Estimate) -> Tensor:
+        found = wish.energy(estimate, pipe.tokenizer)
+        return torch.zeros(()) if found is None else wish.strength(estimate.progress) * found.sum()
+
+    return energy
+
+
+def energy_of(pipe: Pipeline, wish: Controller) -> Callable[[Estimate], Tensor]:
     """The weighted energy of all texts together."""
 
     def energy(estimate: Estimate) -> Tensor:
-        found = energies.total_energy(estimate, [wish], pipe.tokenizer, with_evidence=with_evidence)
+        found = energies.total_energy(estimate, [wish], pipe.tokenizer)
         return torch.zeros(()) if found is None else found.sum()
 
     return energy

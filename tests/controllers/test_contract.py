@@ -31,7 +31,7 @@ from controllers import (
     Sentiment,
     Spans,
 )
-from tests.controllers.heads import STAGES, energy_of, latent_moment, moment, slope_along
+from tests.controllers.heads import STAGES, energy_of, latent_moment, moment, own_energy_of, slope_along
 
 CHEAP, DEAR = "Zizzi is a cheap pub near the park.", "Zizzi is a dear pub near the park."
 SERVES, NEAR = "Zizzi serves Indian food.", "near the park there is a pub called Zizzi."
@@ -171,7 +171,7 @@ def test_tilt_follows_the_gradient_of_the_energy(subject: Subject, stage: str) -
     assert not slope[estimate.canvas.decided].any()
     if subject.case is CASES["pattern"]:
         return  # what a pattern wants of a position is held fixed while the belief moves
-    energy, belief = energy_of(subject.pipe, wish, with_evidence=False), estimate.probabilities.clamp(min=1e-12)
+    energy, belief = own_energy_of(subject.pipe, wish), estimate.probabilities.clamp(min=1e-12)
 
     def of_belief(belief: Tensor) -> Tensor:
         logits = belief.log()
@@ -209,7 +209,7 @@ def test_descent_follows_the_gradient_of_the_energy(subject: Subject, stage: str
     assert gradient.norm() > 1e-5
     if subject.case is CASES["pattern"]:
         return  # what a pattern wants of a position is held fixed while the belief moves
-    energy = energy_of(subject.pipe, wish, with_evidence=True)
+    energy = energy_of(subject.pipe, wish)
     for direction in directions(gradient):
         found = slope_along(lambda x: energy(latent_moment(subject.pipe, estimate, x)), z, direction, 1e-2, wish)
         assert found == pytest.approx(float((gradient * direction).sum()), rel=0.03, abs=3e-3)
@@ -235,7 +235,7 @@ def test_guidance_follows_the_gradient_through_the_denoiser(
     assert gradient.norm() > 1e-5
     if subject.case is CASES["pattern"]:
         return  # what a pattern wants of a position is held fixed while the belief moves
-    energy = energy_of(subject.pipe, wish, with_evidence=True)
+    energy = energy_of(subject.pipe, wish)
     for direction in directions(gradient):
         by_difference = slope_along(lambda x: energy(evaluate(x)), z, direction, 1e-2, wish)
         assert by_difference == pytest.approx(float((gradient * direction).sum()), rel=0.05, abs=3e-3)  # it is curved
