@@ -18,11 +18,17 @@ ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 COLUMNS = {
     "× perplexity": ("perplexity / real text",),
+    "× by SmolLM2": ("perplexity / real text by SmolLM2-135M",),
     "× distinct": ("distinct-4 / real text", "distinct-2 / real text"),
     "copied": ("stands word for word in training",),
 }
 """What stands beside a task's success: perplexity and different n-grams over those of real text, lines of the training text."""
-ASIDE = {*(metric for metrics in COLUMNS.values() for metric in metrics), "equal to the source", "seconds a text"}
+ASIDE = {
+    *(metric for metrics in COLUMNS.values() for metric in metrics),
+    "perplexity by SmolLM2-135M",
+    "equal to the source",
+    "seconds a text",
+}
 COST = "cost, denoiser evaluations a text"
 PARTS = ", "
 """In the name of a figure: it is that of a part of the texts, and stands in the full report alone."""
@@ -48,9 +54,12 @@ def block(name: str) -> str:
 
 def by_wish(rows: Sequence[Row]) -> str:
     """A line for every success of a task; what it costs in fluency, variety and evaluations stands in the task's first line."""
-    names = ["wish", "figure", "value (95 %)", "real text", "bar", *COLUMNS, "cost", "n"]
+    measured = {row.metric for row in rows}
+    columns = {name: metrics for name, metrics in COLUMNS.items() if measured.intersection(metrics)}
+    names = ["wish", "figure", "value (95 %)", "real text", "bar", *columns, "cost", "n"]
     ordered = sorted(rows, key=lambda row: [r.task for r in rows].index(row.task))
-    return _table(names, (line for _, task in groupby(ordered, lambda row: row.task) for line in _task(list(task))))
+    tasks = (list(task) for _, task in groupby(ordered, lambda row: row.task))
+    return _table(names, (line for task in tasks for line in _task(task, list(columns.values()))))
 
 
 def by_bar(rows: Sequence[Row]) -> str:
@@ -59,9 +68,9 @@ def by_bar(rows: Sequence[Row]) -> str:
     return _table(names, ([r.task, r.metric, *_figure(r), str(r.figure.n)] for r in rows if r.bar))
 
 
-def _task(rows: Sequence[Row]) -> Iterator[list[str]]:
+def _task(rows: Sequence[Row], columns: Sequence[Sequence[str]]) -> Iterator[list[str]]:
     beside = {row.metric: row for row in rows}
-    told = [_column(beside, metrics) for metrics in COLUMNS.values()]
+    told = [_column(beside, metrics) for metrics in columns]
     cost = "" if rows[0].cost is None else f"{rows[0].cost:.1f}"
     for row in rows:
         if _has_line(row):
