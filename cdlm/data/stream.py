@@ -7,7 +7,7 @@ is a :class:`Place`, the file and row at which a block begins.
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -35,24 +35,6 @@ class Place:
     file: int = 0
     row: int = 0
     batches: int = 0
-
-    def to_dict(self) -> dict[str, int]:
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, saved: Any) -> "Place":
-        """Read what :meth:`to_dict` gave.
-
-        Raises:
-            ValueError: it is not just these numbers, or one of them is below 0.
-        """
-        names = [field.name for field in fields(cls)]
-        if not isinstance(saved, dict) or sorted(saved) != sorted(names):
-            raise ValueError(f"a place has {', '.join(names)}, not {str(saved)[:80]}")
-        wrong = [name for name in names if type(saved[name]) is not int or saved[name] < 0]
-        if wrong:
-            raise ValueError(f"{wrong[0]} is a whole number from 0 on, not {str(saved[wrong[0]])[:80]}")
-        return cls(**saved)
 
 
 @dataclass(frozen=True)

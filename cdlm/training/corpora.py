@@ -1,9 +1,10 @@
 """What a run reads: a corpus in memory or a stream, the order of its batches, and how a stream is entered again."""
 
+import hashlib
 import json
 import logging
 from collections.abc import Sequence
-from itertools import pairwise
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,7 @@ def follow(batches: StreamedBatches, trainer: Trainer, run: Path, checkpoint: Pa
     """Enter a stream where the checkpoint was in it, and keep its places from then on."""
     if checkpoint is not None:
         given = int(checkpoint.name.rpartition("-")[2]) * trainer.args.gradient_accumulation_steps
-        fitting = [place for place in _recorded(run / PLACES, batches) if place.batches <= given]
+        fitting = [place for place in _recorded(run / PLACES) if place.batches <= given]
         if fitting:
             batches.go_on_from(max(fitting, key=lambda place: place.block))
     trainer.add_callback(KeepPlace(batches, run))
@@ -87,34 +88,26 @@ class KeepPlace(TrainerCallback):
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         if state.is_world_process_zero:
             place = self.batches.place_of(state.global_step * args.gradient_accumulation_steps)
-            kept = [p for p in _recorded(self.file, self.batches) if p.block < place.block]
-            write_json(self.file, [p.to_dict() for p in [*kept, place][-_KEPT:]])
+            kept = [p for p in _recorded(self.file) if p.block < place.block]
+            write_json(self.file, _sealed([asdict(p) for p in [*kept, place][-_KEPT:]]))
 
 
-def _recorded(file: Path, batches: StreamedBatches) -> list[Place]:
+def _sealed(places: Any) -> dict[str, Any]:
+    """With a digest: a place that is wrong but possible would go on at another line, and nobody would notice."""
+    return {"places": places, "sha256": hashlib.sha256(json.dumps(places).encode()).hexdigest()}
+
+
+def _recorded(file: Path) -> list[Place]:
     """The places of a run, in their order; none where the file is missing, and none, said aloud, where it is damaged."""
     if not file.is_file():
         return []
     try:
         saved = json.loads(file.read_text(encoding="utf-8"))
-        if not isinstance(saved, list):
-            raise ValueError(f"it holds {type(saved).__name__}, not a list of places")
-        places = [Place.from_dict(place) for place in saved]
-        if any(not _behind(one, next_) for one, next_ in pairwise([Place(-1), *places])):
-            raise ValueError("its places do not follow one another")
-        if any(place.file >= len(batches.stream.source.parts) for place in places):
-            raise ValueError("it names a file that the corpus has not")
-    except (ValueError, RecursionError) as error:
+        if saved != _sealed(saved["places"]):
+            raise ValueError("its digest is that of something else")
+        return [Place(**place) for place in saved["places"]]
+    except (ValueError, TypeError, LookupError, RecursionError) as error:
         logger.warning(
-            "%s cannot be used (%s); the stream is read from its beginning, with the same numbers", file, error
+            "%s cannot be used (%r); the stream is read from its beginning, with the same numbers", file, error
         )
         return []
-    return places
-
-
-def _behind(one: Place, later: Place) -> bool:
-    """Whether a stream may come to one place and then to the other; its first block begins with nothing read."""
-    if later.block == 0:
-        return one.block < 0 and later == Place()
-    ways = [(place.epoch, place.file, place.row) for place in (one, later)]
-    return one.block < later.block and ways[0] < ways[1] and one.batches <= later.batches

@@ -71,7 +71,7 @@ def test_stream_from_any_place_goes_on_as_from_the_beginning(
     source = written(folder, counts)
     stream, _ = open_stream(source, source, block_size=block)
     whole = list(islice(stream.blocks(Place()), begin + 4))
-    place = Place.from_dict(whole[begin][0].to_dict())
+    place, _ = whole[begin]
     assert list(islice(stream.blocks(place), 4)) == whole[begin:]
 
 

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -23,7 +24,7 @@ from transformers import TrainerCallback
 
 from cdlm.config import ConfigError, RunConfig, parse_config
 from cdlm.data.corpus import CorpusError
-from cdlm.data.stream import Place, Stream, StreamedBatches, open_stream
+from cdlm.data.stream import Place, Stream
 from cdlm.hub import load_model
 from cdlm.pipeline import Pipeline
 from cdlm.training import corpora
@@ -413,7 +414,7 @@ def streamed_reference(tmp_path_factory: pytest.TempPathFactory, settings: Setti
     """A run on a stream that nothing interrupted: over several passes of three blocks."""
     out = tmp_path_factory.mktemp("streamed") / "run"
     train(streamed(settings(out)))
-    assert json.loads((out / "stream.json").read_text())[-1]["epoch"] >= 2
+    assert json.loads((out / "stream.json").read_text())["places"][-1]["epoch"] >= 2
     return out
 
 
@@ -422,14 +423,14 @@ def test_run_on_a_stream_resumed_in_the_middle_of_a_block_ends_with_the_same_wei
 ) -> None:
     config = streamed(settings(tmp_path / "run"))
     killed(config, tmp_path / "config.yaml", "step", "13")
-    (place,) = json.loads((tmp_path / "run" / "stream.json").read_text())
+    (place,) = json.loads((tmp_path / "run" / "stream.json").read_text())["places"]
     assert place["row"] > 0
     assert 0 < place["batches"] < 8  # the last checkpoint stands in the middle of this block
     entered = []
     blocks = Stream.blocks
     monkeypatch.setattr(Stream, "blocks", lambda stream, at: entered.append(at) or blocks(stream, at))
     train(config)
-    assert [at.to_dict() for at in entered] == [place]
+    assert [asdict(at) for at in entered] == [place]
     assert_same_weights(tmp_path / "run", streamed_reference)
     assert history(tmp_path / "run") == history(streamed_reference)
 
@@ -447,35 +448,30 @@ def test_run_on_a_stream_without_its_places_reads_again_and_ends_with_the_same_w
 
 
 @pytest.mark.parametrize(
-    ("saved", "said"),
+    "damage",
     [
-        ("[1]", "a place has block, epoch, file, row, batches, not 1"),
-        ('[{"block": 1, "epoch"', "Expecting"),
-        ('{"block": 1}', "it holds dict, not a list of places"),
-        ('[{"block": 1}]', "a place has block"),
-        ('[{"block": 1, "epoch": 0, "file": 0, "row": "9", "batches": 3}]', "row is a whole number from 0 on, not 9"),
-        ('[{"block": 1, "epoch": 0, "file": 0, "row": true, "batches": 3}]', "row is a whole number"),
-        ('[{"block": 1, "epoch": 0, "file": 0, "row": 9, "batches": -3}]', "batches is a whole number"),
-        ('[{"block": 1, "epoch": 0, "file": 0, "row": 0, "batches": 0}]', "do not follow one another"),
-        ('[{"block": 0, "epoch": 0, "file": 0, "row": 9, "batches": 0}]', "do not follow one another"),
-        ('[{"block": 1, "epoch": 0, "file": 7, "row": 9, "batches": 3}]', "a file that the corpus has not"),
-        ("[" * 100_000, "cannot be used"),
-        ("\udcff", "cannot be used"),
+        lambda saved: saved.replace("54", "55"),  # another line of the same block
+        lambda saved: saved.replace("7", "1"),
+        lambda saved: saved[: len(saved) // 2],
+        lambda saved: saved.replace('"places"', '"spaces"'),
+        lambda _: "[1]",
+        lambda _: '{"places": []}',
+        lambda _: "[" * 100_000,
+        lambda _: "\udcff",
     ],
 )
 def test_places_that_are_damaged_are_passed_over_with_a_warning(
-    saved: str, said: str, lines: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    damage: Callable[[str], str], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    stream, _ = open_stream(str(lines), block_size=50)
-    batches = StreamedBatches(stream, list, max_length=16, tokens_per_batch=64, num_batches=9, padded=False)
     whole = [Place(), Place(1, 0, 0, 54, 7), Place(2, 1, 0, 0, 13)]
     file = tmp_path / "stream.json"
-    file.write_text(json.dumps([place.to_dict() for place in whole]), encoding="utf-8")
-    assert corpora._recorded(file, batches) == whole
+    saved = json.dumps(corpora._sealed([asdict(place) for place in whole]))
+    file.write_text(saved, encoding="utf-8")
+    assert corpora._recorded(file) == whole
     assert caplog.text == ""
-    file.write_text(saved, encoding="utf-8", errors="surrogateescape")
-    assert corpora._recorded(file, batches) == []
-    assert said in caplog.text
+    file.write_text(damage(saved), encoding="utf-8", errors="surrogateescape")
+    assert corpora._recorded(file) == []
+    assert "cannot be used" in caplog.text
 
 
 def test_run_on_a_stream_refuses_other_data(streamed_reference: Path, settings: Settings, tmp_path: Path) -> None:
