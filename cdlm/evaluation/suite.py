@@ -1,25 +1,22 @@
 """The suite: runs every task for every system, and writes the report after each."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cdlm.evaluation.baselines import names
-from cdlm.evaluation.baselines.decoding import denoiser_size
-from cdlm.evaluation.baselines.names import SERVES, check_names
-from cdlm.evaluation.baselines.stock import Stock
+from cdlm.evaluation.baselines.names import check_names
 from cdlm.evaluation.bench import Bench, Row
 from cdlm.evaluation.control_tasks import attribute, composition, length, part_of_speech, spans, tree, usable
 from cdlm.evaluation.exactness import diversity_of_requests, editing, exactness, scoring, selection
 from cdlm.evaluation.fluency import Teacher
-from cdlm.evaluation.kept import Kept, fingerprint_of
+from cdlm.evaluation.kept import Kept
 from cdlm.evaluation.pace import Moment, Pace, planned
 from cdlm.evaluation.plots import draw
-from cdlm.evaluation.provenance import code, started
+from cdlm.evaluation.provenance import started
 from cdlm.evaluation.report import write_report
+from cdlm.evaluation.rivals import OWN, Rival, made_of, rivals_of
 from cdlm.evaluation.stopwatch import Stopwatch
-from cdlm.evaluation.systems import Steered, System
+from cdlm.evaluation.systems import Steered
 from cdlm.evaluation.tasks import infilling, keywords, unconstrained
 from cdlm.pipeline import Pipeline
 
@@ -48,8 +45,6 @@ HEADS: dict[str, set[str]] = {
     "composition": {"attribute", "pos"},
 }
 """The heads that a task needs."""
-SWEPT = SERVES["diffusion-lm"]
-"""The tasks that are measured over steps."""
 SIZES: dict[str, dict[str, int]] = {
     "quick": {
         "unconstrained": 100,
@@ -92,7 +87,6 @@ SIZES: dict[str, dict[str, int]] = {
     },
 }
 """Samples; no more than there are different targets in held-out text, and of slow baselines only ``slow``."""
-OWN = "cdlm"
 
 
 def run_suite(  # noqa: PLR0913 - every part of a run can be named
@@ -141,7 +135,8 @@ def run_suite(  # noqa: PLR0913 - every part of a run can be named
         facts["left out, as the model has no head for them"] = " ".join(t for t in TASKS if t not in chosen)
     judge = bench.second_judge
     facts["second judge of fluency"] = judge if isinstance(judge, str) else judge.name
-    rivals = _rivals(bench, kept, Path(teacher), (named, chosen, steps))
+    bench.own = kept.of(Steered(bench.pipe, bench.options), OWN, made_of(bench))
+    rivals = rivals_of(bench, kept, Path(teacher), named, chosen, steps)
     bench.sizes = _there(bench)
     pace = Pace(_plan(bench, chosen, rivals), progress)
     bench.progress = pace.tell
@@ -162,79 +157,6 @@ def run_suite(  # noqa: PLR0913 - every part of a run can be named
         if out is not None:
             report(draw(Path(out), rows))
     return rows
-
-
-@dataclass(frozen=True)
-class Rival:
-    """What answers the targets of some tasks beside the model at its own settings.
-
-    Attributes:
-        system: a baseline, or the model. steps: the model's, where it is given another number of them.
-        first: how many targets it answers, if not all. again: its figures on them repeat some of those on all.
-    """
-
-    system: System
-    tasks: Sequence[str]
-    steps: int | None = None
-    first: int | None = None
-    again: bool = False
-
-    @property
-    def name(self) -> str:
-        """As people are told of it."""
-        steps = f", {self.steps} steps" if self.steps else ""
-        return f"{self.system.name}{steps}{', again' if self.again else ''}"
-
-
-def _rivals(
-    bench: Bench, kept: Kept, teacher: Path, asked: tuple[Sequence[str], Sequence[str], Sequence[int]]
-) -> list[Rival]:
-    """Baselines, then the model at other numbers of steps, then the model again on the targets of slow baselines.
-
-    What slow baselines are not given is not compared with what they are: a figure on other targets says nothing beside theirs.
-    """
-    (named, tasks, steps), made_of, stock = asked, _made_of(bench), Stock(bench.corpus, teacher)
-    systems, few, rivals = _systems(bench, stock, named, tasks), bench.sizes["slow"], list[Rival]()
-    bench.own = kept.of(Steered(bench.pipe, bench.options), OWN, made_of)
-    for system in systems:
-        found = {
-            **stock.fingerprints(system.name, tasks),
-            "code": code(),
-            "denoiser": str(denoiser_size(bench.pipe.model)),
-        }
-        slow = few if system.name in names.SLOW else None
-        rivals.append(Rival(kept.of(system, system.name, found), SERVES[system.name], first=slow))
-    own = [Rival(bench.own, SWEPT)]
-    for number in steps:
-        system = Steered(bench.pipe, {**bench.options, "num_inference_steps": number})
-        own.append(Rival(kept.of(system, f"{OWN}-{number}", made_of), SWEPT, number))
-    slowest = [rival for rival in rivals if rival.first]
-    again = [
-        Rival(one.system, rival.tasks, one.steps, few, again=True)
-        for rival in slowest[:1]
-        for one in own
-        if few < max(bench.sizes["control"], bench.sizes["infill"])
-    ]
-    return [*rivals, *own[1:], *again]
-
-
-def _made_of(bench: Bench) -> dict[str, str]:
-    """What decides the model's texts."""
-    shelf = bench.pipe.heads
-    heads = (
-        {f"head {task}": fingerprint_of((shelf.folder / task).iterdir()) for task in shelf.tasks}
-        if shelf.folder
-        else {}
-    )
-    return {"model": shelf.fingerprint, **heads, "options": repr(bench.options), "code": code()}
-
-
-def _systems(bench: Bench, stock: Stock, named: Sequence[str], tasks: Sequence[str]) -> list[System]:
-    if named and bench.teacher.tokenizer.fingerprint != bench.pipe.tokenizer.fingerprint:
-        raise ValueError(
-            f"the baselines write with the teacher's vocabulary, and that of {stock.teacher} is not the model's"
-        )
-    return stock.systems(named, denoiser_size(bench.pipe.model), tasks) if named else []
 
 
 def _there(bench: Bench) -> dict[str, int]:

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from cdlm.evaluation import suite
+from cdlm.evaluation import rivals
 from cdlm.evaluation.kept import Kept, fingerprint_of
 from cdlm.evaluation.systems import Answer, Request
 
@@ -82,8 +82,8 @@ def test_the_model_is_made_of_its_heads_too(tmp_path: Path) -> None:
     (head / "weights").write_bytes(b"one")
     shelf = SimpleNamespace(folder=tmp_path, tasks=["pos"], fingerprint="model")
     bench = SimpleNamespace(pipe=SimpleNamespace(heads=shelf), options={})
-    first = suite._made_of(bench)
+    first = rivals.made_of(bench)
     (head / "weights").write_bytes(b"two")
-    second = suite._made_of(bench)
+    second = rivals.made_of(bench)
     assert [key for key in first if first[key] != second[key]] == ["head pos"]
     assert fingerprint_of([head / "weights"]) == fingerprint_of([head / "weights", tmp_path]) == second["head pos"]
