@@ -12,7 +12,8 @@ from cdlm.control.heads import ArcHead, Head, SpanHead, TextHead, TokenHead
 from cdlm.control.reading import Reading
 from cdlm.data.words import split_words
 from cdlm.diffusion.model import DiffusionLM
-from cdlm.training.heads import IGNORED, Example, at_clock, held_out_loss, read, targets
+from cdlm.training.examples import IGNORED, Example, targets
+from cdlm.training.heads import at_clock, held_out_loss, read
 from cdlm.training.labelling import Labelled
 from cdlm.training.noising import ClockMixture, Noising, collate
 

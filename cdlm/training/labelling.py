@@ -17,7 +17,7 @@ from cdlm.data.records import FIELDS, Split
 from cdlm.data.syntax import PHRASES, Parse, parse_texts
 from cdlm.data.tokenizer import TextTokenizer
 from cdlm.data.words import split_words
-from cdlm.training.heads import IGNORED, Example
+from cdlm.training.examples import IGNORED, Example
 
 SILENT = ""
 """The label of a record field that a text's record does not mention."""

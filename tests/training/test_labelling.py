@@ -9,7 +9,7 @@ from cdlm.data.records import Record, Split
 from cdlm.data.syntax import PHRASES, Parse
 from cdlm.data.tokenizer import TextTokenizer, build_tokenizer
 from cdlm.training import labelling
-from cdlm.training.heads import IGNORED
+from cdlm.training.examples import IGNORED
 from cdlm.training.labelling import LabellingError
 
 TEXT = "the pub serves food"

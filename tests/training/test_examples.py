@@ -2,7 +2,7 @@
 
 import torch
 
-from cdlm.training.heads import Example, HeadBatches
+from cdlm.training.examples import Example, HeadBatches
 from cdlm.training.noising import ClockMixture, Noising
 
 MIXTURE = ClockMixture(uniform=1, scattered=0, gap=0, prefix=0, rising=0, independent=0, masked=0)
