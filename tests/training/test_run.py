@@ -6,12 +6,7 @@ import json
 import math
 import os
 import random
-import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,42 +17,15 @@ from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from transformers import TrainerCallback
 
-from cdlm.config import ConfigError, RunConfig, parse_config
+from cdlm.config import ConfigError, parse_config
 from cdlm.data.corpus import CorpusError
-from cdlm.data.stream import Place, Stream
 from cdlm.hub import load_model
 from cdlm.pipeline import Pipeline
-from cdlm.training import corpora
 from cdlm.training.checkpoint import complete_checkpoints, facts, seal
 from cdlm.training.plan import plan_run
 from cdlm.training.run import train
 from cdlm.training.trainer import TrainingDiverged
-
-STEPS = 24
-Settings = Callable[..., RunConfig]
-
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-
-event, needle, config = sys.argv[1:]
-
-def kill(name, arguments):
-    if name == event and any(needle in str(a) for a in arguments):
-        os.kill(os.getpid(), signal.SIGKILL)
-
-from transformers import TrainerCallback
-from cdlm.config import load_config
-from cdlm.training.run import train
-
-class At(TrainerCallback):
-    def on_step_end(self, args, state, control, **kwargs):
-        if event == "step" and state.global_step == int(needle):
-            os.kill(os.getpid(), signal.SIGKILL)
-
-sys.addaudithook(kill)
-train(load_config(Path(config)), callbacks=[At()])
-"""
+from tests.training.whole_runs import STEPS, Settings, assert_same_weights, history, killed
 
 
 class Tiny(Protocol):
@@ -68,70 +36,6 @@ class Tiny(Protocol):
     settings: dict[str, Any]
 
     def says(self, text: str) -> bool: ...
-
-
-@pytest.fixture(scope="session")
-def lines(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    words = "the a cat dog bird sees likes hears small big red . and".split()
-    draw = random.Random(0)
-    file = tmp_path_factory.mktemp("lines") / "corpus.txt"
-    file.write_text(
-        "\n".join(" ".join(draw.choices(words, k=draw.randint(3, 9))) for _ in range(120)), encoding="utf-8"
-    )
-    return file
-
-
-@pytest.fixture(scope="session")
-def settings(lines: Path) -> Settings:
-    """A run of seconds in which everything that has a state is at work: dropout, the clock's fit, the average, patience."""
-
-    def make(output: Path, **train: Any) -> RunConfig:
-        backbone = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 1, "num_attention_heads": 2}
-        model: dict[str, Any] = {"embedding_dim": 8, "max_length": 16, "dropout": 0.1, "backbone": backbone}
-        usual: dict[str, Any] = {
-            "steps": STEPS,
-            "tokens_per_batch": 256,
-            "learning_rate": 5e-3,
-            "warmup_steps": 4,
-            "log_every": 1,
-        }
-        usual |= {"eval_every": 8, "save_every": 8, "refit_every": 4, "dtype": "float32", "device": "cpu", "preview": 0}
-        model |= train.pop("model", {})
-        data = {"train": str(lines), "min_count": 1}
-        return parse_config({"data": data, "model": model, "train": usual | train, "output": str(output)})
-
-    return make
-
-
-@pytest.fixture(scope="session")
-def reference(tmp_path_factory: pytest.TempPathFactory, settings: Settings) -> Path:
-    """The run that nothing interrupted."""
-    out = tmp_path_factory.mktemp("reference") / "run"
-    train(settings(out))
-    return out
-
-
-def history(run: Path, step: int = STEPS) -> list[dict[str, Any]]:
-    state = json.loads((run / f"checkpoint-{step}" / "trainer_state.json").read_text())
-    return list(state["log_history"])
-
-
-def assert_same_weights(run: Path, other: Path) -> None:
-    files = [
-        f"checkpoint-{STEPS}/{name}" for name in ("model.safetensors", "ema.safetensors", "training_state.safetensors")
-    ]
-    for name in (*files, "best/model.safetensors"):
-        mine, theirs = load_file(run / name), load_file(other / name)
-        assert mine.keys() == theirs.keys()
-        assert [key for key, value in mine.items() if not torch.equal(value, theirs[key])] == []
-
-
-def killed(config: RunConfig, file: Path, event: str, needle: str) -> None:
-    file.write_text(yaml.safe_dump(config.model_dump(mode="json")), encoding="utf-8")
-    done = subprocess.run(
-        [sys.executable, "-c", KILLED, event, needle, str(file)], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == -signal.SIGKILL, done.stderr[-2000:]
 
 
 def test_run_learns_the_toy_grammar(tiny_run: Tiny) -> None:
@@ -402,95 +306,6 @@ def test_run_with_a_misspelt_tokenizer_says_what_there_is(settings: Settings, tm
     config = config.model_copy(update={"data": config.data.model_copy(update={"tokenizer": "words"})})
     with pytest.raises(ConfigError, match=r"data\.tokenizer=words is no folder; give word, bpe, or a folder"):
         plan_run(config)
-
-
-def streamed(config: RunConfig, **data: Any) -> RunConfig:
-    data = {"streaming": True, "block_size": 50, **data}
-    return config.model_copy(update={"data": config.data.model_copy(update=data)})
-
-
-@pytest.fixture(scope="session")
-def streamed_reference(tmp_path_factory: pytest.TempPathFactory, settings: Settings) -> Path:
-    """A run on a stream that nothing interrupted: over several passes of three blocks."""
-    out = tmp_path_factory.mktemp("streamed") / "run"
-    train(streamed(settings(out)))
-    assert json.loads((out / "stream.json").read_text())["places"][-1]["epoch"] >= 2
-    return out
-
-
-def test_run_on_a_stream_resumed_in_the_middle_of_a_block_ends_with_the_same_weights(
-    streamed_reference: Path, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    config = streamed(settings(tmp_path / "run"))
-    killed(config, tmp_path / "config.yaml", "step", "13")
-    (place,) = json.loads((tmp_path / "run" / "stream.json").read_text())["places"]
-    assert place["row"] > 0
-    assert 0 < place["batches"] < 8  # the last checkpoint stands in the middle of this block
-    entered = []
-    blocks = Stream.blocks
-    monkeypatch.setattr(Stream, "blocks", lambda stream, at: entered.append(at) or blocks(stream, at))
-    train(config)
-    assert [asdict(at) for at in entered] == [place]
-    assert_same_weights(tmp_path / "run", streamed_reference)
-    assert history(tmp_path / "run") == history(streamed_reference)
-
-
-@pytest.mark.parametrize("damaged", [None, '[{"block": 1}]'])
-def test_run_on_a_stream_without_its_places_reads_again_and_ends_with_the_same_weights(
-    damaged: str | None, streamed_reference: Path, settings: Settings, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    config, places = streamed(settings(tmp_path / "run")), tmp_path / "run" / "stream.json"
-    train(config, max_minutes=0)
-    places.unlink() if damaged is None else places.write_text(damaged, encoding="utf-8")
-    train(config)
-    assert_same_weights(tmp_path / "run", streamed_reference)
-    assert ("the stream is read from its beginning" in caplog.text) == (damaged is not None)
-
-
-@pytest.mark.parametrize(
-    "damage",
-    [
-        lambda saved: saved.replace("54", "55"),  # another line of the same block
-        lambda saved: saved.replace("7", "1"),
-        lambda saved: saved[: len(saved) // 2],
-        lambda saved: saved.replace('"places"', '"spaces"'),
-        lambda _: "[1]",
-        lambda _: '{"places": []}',
-        lambda _: "[" * 100_000,
-        lambda _: "\udcff",
-    ],
-)
-def test_places_that_are_damaged_are_passed_over_with_a_warning(
-    damage: Callable[[str], str], tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    whole = [Place(), Place(1, 0, 0, 54, 7), Place(2, 1, 0, 0, 13)]
-    file = tmp_path / "stream.json"
-    saved = json.dumps(corpora._sealed([asdict(place) for place in whole]))
-    file.write_text(saved, encoding="utf-8")
-    assert corpora._recorded(file) == whole
-    assert caplog.text == ""
-    file.write_text(damage(saved), encoding="utf-8", errors="surrogateescape")
-    assert corpora._recorded(file) == []
-    assert "cannot be used" in caplog.text
-
-
-def test_run_on_a_stream_refuses_other_data(streamed_reference: Path, settings: Settings, tmp_path: Path) -> None:
-    other = tmp_path / "other.txt"
-    other.write_text("the cat sees a dog\n" * 40, encoding="utf-8")
-    with pytest.raises(ValueError, match="trained on other data"):
-        train(streamed(settings(streamed_reference), train=str(other)))
-
-
-def test_run_on_a_stream_notices_a_word_changed_in_the_middle(lines: Path, settings: Settings, tmp_path: Path) -> None:
-    corpus = tmp_path / "corpus.txt"
-    corpus.write_bytes(lines.read_bytes())
-    config = streamed(settings(tmp_path / "run"), train=str(corpus))
-    train(config, max_minutes=0)
-    middle = len(corpus.read_bytes()) // 2
-    text = corpus.read_bytes()
-    corpus.write_bytes(text[:middle] + text[middle:].replace(b"cat", b"dog", 1))
-    with pytest.raises(ValueError, match=r"other data; .* restore the corpus, of a large one the files' times too"):
-        train(config)
 
 
 def test_run_leaves_out_long_lines_on_request_and_counts_them(settings: Settings, tmp_path: Path) -> None:
