@@ -59,38 +59,30 @@ def _table(cells: Cells) -> str:
 
 
 def _cell(rows: Sequence[Row]) -> str:
-    """Success, fluency, variety, copies, seconds; a dash for what was not measured."""
+    """Success, and what was measured of fluency, variety, copies and seconds; a dash where there is nothing."""
     if not rows:
         return ABSENT
-    first = rows[0].figure
-    ratio, variety, copied, seconds = (_value(rows, name) for name in (RATIO, VARIETY, COPIED, SECONDS))
-    return "<br>".join(
-        [
-            f"**{first.value:.3f}** ({first.low:.2f} – {first.high:.2f})",
-            f"× {_said(ratio, 2 if ratio is None or ratio < 100 else 0)}",
-            f"d4 {_said(variety)}",
-            f"copied {_said(copied, 3)}",
-            f"{_said(seconds)} s" if seconds is not None else ABSENT,
-            f"n {first.n}",
-        ]
-    )
+    first, seconds = rows[0].figure, _value(rows, SECONDS)
+    known = {name: _value(rows, name) for name in (RATIO, VARIETY, COPIED)}
+    parts = [f"**{first.value:.3f}** ({first.low:.2f} – {first.high:.2f})", *_price(known)]
+    return "<br>".join([*parts, *([f"{seconds:.2f} s"] if seconds is not None else []), f"n {first.n}"])
 
 
 def _real(rows: Sequence[Row]) -> str:
     """The same of real text."""
+    first = rows[0].reference
     known = {row.metric: row.reference for row in rows}
-    return "<br>".join(
-        [
-            _said(rows[0].reference, 3),
-            f"× {_said(known.get(RATIO))}",
-            f"d4 {_said(known.get(VARIETY))}",
-            f"copied {_said(known.get(COPIED), 3)}",
-        ]
-    )
+    return "<br>".join([ABSENT if first is None else f"{first:.3f}", *_price(known)])
 
 
-def _said(value: float | None, digits: int = 2) -> str:
-    return ABSENT if value is None else f"{value:.{digits}f}"
+def _price(known: Mapping[str, float | None]) -> list[str]:
+    """Fluency, variety and copies, as far as they are known."""
+    ratio, variety, copied = (known.get(name) for name in (RATIO, VARIETY, COPIED))
+    return [
+        *([f"× {ratio:.{2 if ratio < 100 else 0}f}"] if ratio is not None else []),
+        *([f"d4 {variety:.2f}"] if variety is not None else []),
+        *([f"copied {copied:.3f}"] if copied is not None else []),
+    ]
 
 
 def _legend() -> str:

@@ -23,7 +23,7 @@ def around(task: str, variety: float, copied: float, n: int = 40) -> list[Row]:
 
 
 def test_cells_hold_success_fluency_variety_copies_and_seconds() -> None:
-    """A column a system, real text first; a dash where one did not answer or a row is missing; times are task by task."""
+    """A column a system, real text first; a dash where one did not answer, nothing where a row is missing; times are task by task."""
     real = [Row("pos", "tags equal", Figure(0.98, 0.97, 0.99, 40), 0.999), *rows("pos", 0.98, 1.12, 0.5)[1:]]
     found = beside(
         [
@@ -38,10 +38,10 @@ def test_cells_hold_success_fluency_variety_copies_and_seconds() -> None:
     lines = found.splitlines()
     assert lines[0] == "| task | figure | real text | cdlm | diffusion-lm | 8 steps |"
     assert lines[2] == (
-        "| pos | tags equal | 0.999<br>× –<br>d4 1.00<br>copied 0.062 | "
+        "| pos | tags equal | 0.999<br>d4 1.00<br>copied 0.062 | "
         "**0.980** (0.97 – 0.99)<br>× 1.12<br>d4 0.95<br>copied 0.025<br>0.50 s<br>n 40 | "
-        "**0.680** (0.67 – 0.69)<br>× 266<br>d4 –<br>copied –<br>10.00 s<br>n 8 | "
-        "**0.970** (0.96 – 0.98)<br>× 7.90<br>d4 –<br>copied –<br>0.10 s<br>n 40 |"
+        "**0.680** (0.67 – 0.69)<br>× 266<br>10.00 s<br>n 8 | "
+        "**0.970** (0.96 – 0.98)<br>× 7.90<br>0.10 s<br>n 40 |"
     )
     assert lines[3].endswith("n 8 | – |")
     assert lines[-1].endswith("cdlm 4 – 20; 8 steps 100 – 100.")
