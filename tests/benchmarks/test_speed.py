@@ -12,8 +12,12 @@ def test_quick_run_writes_its_report(benchmark_module, tiny_run, tmp_path):
     benchmark_module("speed").main(["--quick", "--model", str(tiny_run.model), "--out", str(tmp_path)])
     report = json.loads((tmp_path / "speed.json").read_text())
     assert report["facts"]["quick"]
-    assert {f"30 words, batch {n}" for n in (1, 8, 64)} <= set(report["writing"])
+    assert {f"30 words, batch {n}" for n in (1, 8, 64, 256)} <= set(report["writing"])
     assert any(name.startswith("infilling") for name in report["writing"])
+    costs = {name: row["cost"] for name, row in report["writing"].items()}
+    assert costs["30 words in 8 steps, batch 8"] < costs["30 words, batch 8"]
+    held = list(report["memory"].values())
+    assert 0 < held[0] <= held[1] <= held[2]
     assert all(
         0 < s["low"] <= s["median"] <= s["high"] for s in (*report["writing"].values(), *report["training"].values())
     )
