@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from cdlm.config import ClocksConfig
 from cdlm.sampling.sampler import Sampler
 from cdlm.sampling.samplers import DDIM, Commit
 from cdlm.sampling.steering import DescendLatent, ShiftEstimate, Steering, TiltPosterior
@@ -33,7 +34,7 @@ def _flat(name: str, values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         yield from _flat(f"{name}.{key}", value) if isinstance(value, dict) else [(f"{name}.{key}", value)]
 
 
-UNIFORM = [f"train.clocks.{kind}=0" for kind in ("scattered", "gap", "prefix", "rising", "independent")]
+UNIFORM = [f"train.clocks.{kind}=0" for kind in ClocksConfig.model_fields if kind != "uniform"]
 VARIANTS: dict[str, tuple[str, list[str]]] = {
     "base": ("all defaults", []),
     "no output prior": ("logits without the likelihood of z", ["model.output_prior=false"]),

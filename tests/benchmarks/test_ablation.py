@@ -25,6 +25,12 @@ def test_variants_are_different_configurations_on_one_budget(ablation):
     assert len({json.dumps(c.model.backbone) for c in configs}) == 1
 
 
+@pytest.mark.parametrize("name", ["uniform clocks", "Diffusion-LM"])
+def test_one_clock_for_all_words_is_the_only_kind_of_these_variants(ablation, name):
+    clocks = load_config(ablation.BASE, ablation.VARIANTS[name][1]).train.clocks.model_dump()
+    assert [kind for kind, share in clocks.items() if share] == ["uniform"]
+
+
 def test_the_published_variant_is_the_shipped_configuration(ablation):
     """But for the network's size and the budget, which are the base's."""
     import ablation_variants  # noqa: PLC0415 - beside the script
