@@ -23,7 +23,7 @@ def around(task: str, variety: float, copied: float, n: int = 40) -> list[Row]:
 
 
 def test_cells_hold_success_fluency_variety_copies_and_seconds() -> None:
-    """A column a system, real text first; a dash where one did not answer, nothing where a row is missing; times are task by task."""
+    """A column a system, real text first; a dash where one did not answer, nothing where a row is missing."""
     real = [Row("pos", "tags equal", Figure(0.98, 0.97, 0.99, 40), 0.999), *rows("pos", 0.98, 1.12, 0.5)[1:]]
     found = beside(
         [
