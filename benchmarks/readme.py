@@ -12,22 +12,24 @@ from itertools import groupby
 from pathlib import Path
 
 from cdlm.evaluation.bench import Row
+from cdlm.evaluation.beside import COPIED, RATIO, SECONDS, VARIETY
+from cdlm.evaluation.report import said
 from cdlm.files import write_text
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 COLUMNS = {
-    "× perplexity": ("perplexity / real text",),
+    "× perplexity": (RATIO,),
     "× by SmolLM2": ("perplexity / real text by SmolLM2-135M",),
-    "× distinct": ("distinct-4 / real text", "distinct-2 / real text"),
-    "copied": ("stands word for word in training",),
+    "× distinct": (VARIETY, "distinct-2 / real text"),
+    "copied": (COPIED,),
 }
 """What stands beside a task's success: perplexity and different n-grams over those of real text, lines of the training text."""
 ASIDE = {
     *(metric for metrics in COLUMNS.values() for metric in metrics),
     "perplexity by SmolLM2-135M",
     "equal to the source",
-    "seconds a text",
+    SECONDS,
 }
 COST = "cost, denoiser evaluations a text"
 PARTS = ", "
@@ -49,7 +51,7 @@ def block(name: str) -> str:
     content = json.loads(report.read_text(encoding="utf-8"))
     rows = [Row.from_plain(row) for row in content["rows"]]
     shown = by_bar if name == "e2e" else by_wish
-    return shown(rows) + "\n" + ", ".join(f"{k}: {v}" for k, v in content["facts"].items()) + "\n"
+    return f"{shown(rows)}\n{said(content['facts'])}"
 
 
 def by_wish(rows: Sequence[Row]) -> str:

@@ -20,7 +20,7 @@ def write_report(out: Path, rows: Sequence[Row], facts: dict[str, Any], pictures
     write_json(out / "report.json", {"facts": facts, "rows": [row.plain() for row in rows]})
     compared = beside(rows)
     if compared:
-        write_text(out / "beside.md", f"{compared}\n{_said(facts)}")
+        write_text(out / "beside.md", f"{compared}\n{said(facts)}")
     parts = [*([compared] if compared else []), markdown(rows, facts), *([pictures] if pictures else [])]
     write_text(out / "report.md", "\n".join(parts))
 
@@ -29,10 +29,11 @@ def markdown(rows: Sequence[Row], facts: dict[str, Any]) -> str:
     """The report as a table."""
     names = ["task", "figure", "value", "95 % interval", "real text", "bar", "met", "n", "cost"]
     head = "| " + " | ".join(names) + " |\n|" + "---|" * len(names) + "\n"
-    return head + "".join(_line(row) for row in rows) + "\n" + _said(facts)
+    return head + "".join(_line(row) for row in rows) + "\n" + said(facts)
 
 
-def _said(facts: dict[str, Any]) -> str:
+def said(facts: dict[str, Any]) -> str:
+    """What stands below a table."""
     return ", ".join(f"{k}: {v}" for k, v in facts.items()) + "\n"
 
 
