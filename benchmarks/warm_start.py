@@ -51,7 +51,7 @@ def packaged_encoder() -> str:
 
 def arms(encoder: str) -> dict[str, dict[str, Any]]:
     """``model`` settings of every run."""
-    shape = {"embedding_dim": 64, "output_prior": False}
+    shape = {"embedding_dim": 64}
     return {
         "warm": {**shape, "backbone_init_from": encoder},
         "scratch": {**shape, "backbone": encoder_shape(encoder)},

@@ -53,7 +53,7 @@ class ModelConfig(Section):
     min_noise: float = Field(0.5, gt=0, description="sigma / alpha of the learned schedule at t -> 0")
     max_noise: float = Field(25.0, gt=0, description="sigma / alpha of the learned schedule at t = 1")
     head: Literal["logits", "regression"] = "logits"
-    output_prior: bool = Field(True, description="add the likelihood of z under each token to the logits")
+    output_prior: bool = Field(False, description="add the likelihood of z under each token to the logits")
     length_mode: Literal["variable", "padded"] = "variable"
     dropout: float = Field(0.0, ge=0, lt=1)
     attention_dropout: float = Field(0.0, ge=0, lt=1, description="slow on a CPU: a random number per pair of tokens")

@@ -44,7 +44,7 @@ def settings(folder: Path, **changes: Any) -> dict[str, Any]:
     run = {"steps": 160, "tokens_per_batch": 1024, "learning_rate": 6e-3, "warmup_steps": 20, "ema_decay": 0.97}
     run |= {"source_dropout": 0.15, "hints": 0.0, "eval_every": 500, "save_every": 500, "refit_every": 20, "preview": 0}
     run |= {"dtype": "float32", "device": "cpu"} | changes.pop("train", {})
-    model = {"embedding_dim": 16, "max_length": 9, "max_source_length": 7, "output_prior": False, "backbone": BACKBONE}
+    model = {"embedding_dim": 16, "max_length": 9, "max_source_length": 7, "backbone": BACKBONE}
     data = {"train": str(folder / "pairs.csv"), "source_column": "given", "text_column": "text", "min_count": 1}
     data |= changes.pop("data", {})
     return {"data": data, "model": model | changes.pop("model", {}), "train": run, "output": str(folder / "run")}

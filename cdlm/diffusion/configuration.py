@@ -24,7 +24,7 @@ class DiffusionLMConfig(PreTrainedConfig):
         min_noise, max_noise: range of the learned schedule, sigma / alpha in units of the embedding's rms.
         head: ``logits`` (x0 = softmax(logits) @ E) or ``regression`` (x0 a free vector, logits from the rounding head).
         output_prior: add log N(z | alpha E_w, sigma) to the logits, so that the network only learns what the context says
-            (Plaid, Gulrajani and Hashimoto 2023, section 3.3).
+            (Plaid, Gulrajani and Hashimoto 2023, section 3.3); off, because it made texts worse (benchmarks/results/ablation.md).
         length_mode: ``variable`` (the canvas is exactly the text) or ``padded`` (the paper's mode, PAD is generated too).
         num_segments: segment ids (0 target, 1 source).
         max_source_length: positions of a source text; 0 for a model that is given none.
@@ -49,7 +49,7 @@ class DiffusionLMConfig(PreTrainedConfig):
     min_noise: float = 0.5
     max_noise: float = 25.0
     head: Literal["logits", "regression"] = "logits"
-    output_prior: bool = True
+    output_prior: bool = False
     length_mode: Literal["variable", "padded"] = "variable"
     num_segments: int = 2
     max_source_length: int = 0

@@ -90,8 +90,7 @@ def propose(
     corpus = _corpus(found, raw["data"])
     raw["data"] |= _vocabulary(corpus.train, found.spaced, reasons)
     plan = plan_corpus(parse_config({**raw, "data": raw["data"] | {"streaming": False}}), corpus)
-    raw["model"] = {"max_length": _max_length(plan, reasons), "output_prior": False}
-    reasons["model.output_prior"] = "off: it makes texts worse (see CONTRIBUTING.md)"
+    raw["model"] = {"max_length": _max_length(plan, reasons)}
     shown = sum(min(len(text) + 2, raw["model"]["max_length"]) for text in plan.texts)
     tokens = round(shown * found.rows_in_all / found.rows)
     raw["train"] = {"tokens_per_batch": _tokens_per_batch(tokens, _on_gpu())}
