@@ -18,7 +18,7 @@ BASE, PUBLISHED = CONFIGS / "ablation" / "base.yaml", CONFIGS / "diffusion_lm.ya
 BUDGET = ("train.steps", "train.tokens_per_batch", "train.learning_rate", "train.warmup_steps", "train.ema_decay")
 SHARED = ("model.backbone", "model.max_length", *BUDGET)
 """What every variant has from the base, the published one too: the size of the network and the budget with its schedule."""
-OBJECTIVE = ("train.objective", "model.head", "model.schedule", "model.normalise_embeddings")
+OBJECTIVE = ("train.objective", "model.head", "model.schedule", "model.normalise_embeddings", "model.output_prior")
 
 
 def published() -> list[str]:
@@ -36,8 +36,8 @@ def _flat(name: str, values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 UNIFORM = [f"train.clocks.{kind}=0" for kind in ClocksConfig.model_fields if kind != "uniform"]
 VARIANTS: dict[str, tuple[str, list[str]]] = {
-    "base": ("all defaults", []),
-    "output prior": ("the likelihood of z added to the logits", ["model.output_prior=true"]),
+    "base": ("the defaults, and the output prior", []),
+    "no output prior": ("logits without the likelihood of z", ["model.output_prior=false"]),
     "sqrt": ("schedule", ["model.schedule=sqrt"]),
     "cosine": ("schedule", ["model.schedule=cosine"]),
     "linear": ("schedule", ["model.schedule=linear"]),
