@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from cdlm.diffusion.model import Denoised, DiffusionLM
+from cdlm.diffusion.sharded import is_sharded
 from cdlm.types import Clocks, Latent, Mask, Tokens
 
 
@@ -77,10 +78,12 @@ def previous_estimate(model: DiffusionLM, batch: NoisedBatch, z: Latent) -> Late
     It is made at clocks ``t + lag``, as a sampler that takes steps of that size would have made it, so that few-step
     sampling does not trust it too much (FastDiSS). The noisier latent is drawn from ``z`` itself, q(z_s | z_t) for s > t:
     any other coupling (the same ``eps``, say) would tell the network more about x0 than ``z`` does.
+
+    Weights in shards are gathered at every pass, so of several processes all make this one, drawn or not.
     """
     chosen = batch.lag >= 0
     if not chosen.any():
-        return None
+        return _pass_along(model, batch, z) if is_sharded(model) else None
     rows = batch.rows(chosen)
     s = torch.where(rows.t > 0, (rows.t + rows.lag[:, None]).clamp(max=1.0), 0.0)
     with torch.no_grad():
@@ -89,6 +92,12 @@ def previous_estimate(model: DiffusionLM, batch: NoisedBatch, z: Latent) -> Late
     previous = torch.zeros_like(z)
     previous[chosen] = first.to(previous.dtype)
     return previous
+
+
+def _pass_along(model: DiffusionLM, batch: NoisedBatch, z: Latent) -> Latent:
+    with torch.no_grad():
+        model(z.detach(), batch.t, None, **batch.features)
+    return torch.zeros_like(z)
 
 
 def _hinted(model: DiffusionLM, first: Denoised, batch: NoisedBatch) -> Latent:

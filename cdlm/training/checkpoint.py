@@ -21,8 +21,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import TrainerState
 
+from cdlm.diffusion.sharded import laid_out, whole
 from cdlm.training.ema import Ema
-from cdlm.training.sharded import laid_out, whole
 
 logger = logging.getLogger(__name__)
 COMPLETE = "complete.json"

@@ -64,6 +64,9 @@ class WithLoss(nn.Module):
     def __init__(self, network: DiffusionLM, objective: Objective, autocast: torch.dtype | None = None) -> None:
         super().__init__()
         self.network, self.objective = network, objective
+        stacks = [m for m in network.modules() if isinstance(m, nn.ModuleList)]
+        # Where FSDP looks for what it shards one after the other: the layers of the encoder, whichever it is.
+        self._no_split_modules = sorted({type(layer).__name__ for stack in stacks for layer in stack})
         if autocast is not None:  # of the network alone: noise levels and losses stay in fp32
             network.forward = torch.autocast(network.device.type, autocast)(network.forward)  # type: ignore[method-assign]
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from cdlm.diffusion.configuration import DiffusionLMConfig
 from cdlm.diffusion.model import DiffusionLM
-from cdlm.training.sharded import is_sharded, laid_out, whole
+from cdlm.diffusion.sharded import is_sharded, laid_out, whole
 
 
 class Ema:

@@ -19,13 +19,13 @@ from cdlm.data.batches import Key, TokenBatches
 from cdlm.diffusion.model import DiffusionLM
 from cdlm.diffusion.objective import NoisedBatch, Objective
 from cdlm.diffusion.schedule import LearnedSchedule
+from cdlm.diffusion.sharded import whole
 from cdlm.files import sync, sync_tree
 from cdlm.quiet import quiet_transformers
 from cdlm.training import checkpoint as files
 from cdlm.training.distributed import Share, Silent, WithLoss, everyones, silenced, total
 from cdlm.training.ema import Ema
 from cdlm.training.noising import Noising, Pair, collate
-from cdlm.training.sharded import whole
 
 logger = logging.getLogger(__name__)
 

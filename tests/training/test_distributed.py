@@ -11,21 +11,26 @@ import pytest
 import torch
 import yaml
 from accelerate.commands.launch import _validate_launch_command, launch_command_parser
+from accelerate.state import PartialState
+from accelerate.utils import DistributedType
+from accelerate.utils.launch import prepare_multi_gpu_env
 from safetensors.torch import load_file
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor import DTensor
 from torch.optim.lr_scheduler import LambdaLR
+from transformers import TrainerCallback
 
 from cdlm.config import RunConfig
 from cdlm.data.batches import TokenBatches
 from cdlm.diffusion.model import DiffusionLM
 from cdlm.diffusion.objective import cross_entropy
+from cdlm.diffusion.sharded import whole
 from cdlm.training.checkpoint import complete_checkpoints, facts, load_optimizer, save_optimizer
 from cdlm.training.distributed import Share, Silent, WithLoss, silenced
 from cdlm.training.ema import Ema
 from cdlm.training.noising import collate
 from cdlm.training.run import train
-from cdlm.training.sharded import whole
 from tests.training.runs import logged, on_processes, small_run, tensors, write_corpus
 from tests.training.test_trainer import NOISING, TEXTS, make
 
@@ -181,6 +186,64 @@ def test_a_model_in_shards_has_the_state_of_a_plain_one(tmp_path: Path) -> None:
                 torch.testing.assert_close(value, mean.shadow[name], rtol=1e-3, atol=1e-5)
 
     assert on_processes(2, work) == [0, 0]
+
+
+def _in_shards(environment: dict[str, str]) -> None:
+    """What ``accelerate launch`` says of the shipped file; and that these are GPUs, for accelerate shards on nothing else."""
+    os.environ.update({k: v for k, v in environment.items() if k.startswith(("ACCELERATE_", "FSDP_"))})
+    begin = PartialState.__init__
+
+    def as_on_gpus(self: PartialState, *args: Any, **kwargs: Any) -> None:
+        begin(self, *args, **kwargs)
+        if self._shared_state.get("distributed_type") == DistributedType.MULTI_CPU:
+            self._shared_state["distributed_type"] = DistributedType.MULTI_GPU
+
+    PartialState.__init__ = as_on_gpus  # type: ignore[method-assign]
+
+
+@pytest.fixture
+def sharding(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    file = ROOT / "configs" / "accelerate" / "fsdp2.yaml"
+    arguments = launch_command_parser().parse_args(["--config_file", str(file), "-m", "cdlm.cli", "train"])
+    environment: dict[str, str] = prepare_multi_gpu_env(_validate_launch_command(arguments)[0])
+    monkeypatch.undo()
+    return environment
+
+
+def test_two_processes_train_in_shards_as_one_does(
+    corpus: Path, alone: Path, sharding: dict[str, str], tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+
+    def work(rank: int) -> None:
+        _in_shards(sharding)
+        train(config(corpus, out), stop=lambda: len(complete_checkpoints(out)) >= 2, callbacks=[Sharded()])
+        train(config(corpus, out), callbacks=[Sharded()])
+
+    class Sharded(TrainerCallback):
+        def on_step_end(self, *args: Any, model: DiffusionLM, **kwargs: Any) -> None:
+            assert all(isinstance(p, DTensor) for p in model.parameters())
+
+    assert on_processes(2, work) == [0, 0]
+    for figure, within in (("loss", 1e-4), ("grad_norm", 1e-3), ("validation_loss", 1e-4)):
+        assert logged(out, 12, figure) == pytest.approx(logged(alone, 12, figure), rel=within)
+    assert_close(out, alone)
+    assert DiffusionLM.from_pretrained(out / "best").num_parameters() > 0
+
+
+def test_what_was_trained_in_shards_goes_on_alone(
+    corpus: Path, alone: Path, sharding: dict[str, str], tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+
+    def work(rank: int) -> None:
+        _in_shards(sharding)
+        train(config(corpus, out), stop=lambda: len(complete_checkpoints(out)) >= 2)
+
+    assert on_processes(2, work) == [0, 0]
+    train(config(corpus, out))
+    assert_close(out, alone)
 
 
 @pytest.mark.parametrize("file", ACCELERATE, ids=lambda f: f.stem)
