@@ -72,18 +72,22 @@ class Loss:
 Objective = Callable[[DiffusionLM, NoisedBatch], Loss]
 
 
-def previous_estimate(model: DiffusionLM, batch: NoisedBatch, z: Latent) -> Latent | None:
+def previous_estimate(model: DiffusionLM, batch: NoisedBatch, z: Latent) -> Latent:
     """Self-conditioning (Chen et al. 2022): a first estimate without gradient, for the examples that drew one.
 
     It is made at clocks ``t + lag``, as a sampler that takes steps of that size would have made it, so that few-step
     sampling does not trust it too much (FastDiSS). The noisier latent is drawn from ``z`` itself, q(z_s | z_t) for s > t:
     any other coupling (the same ``eps``, say) would tell the network more about x0 than ``z`` does.
 
-    Weights in shards are gathered at every pass, so of several processes all make this one, drawn or not.
+    Of several processes all have to do alike: weights in shards are gathered at every pass, so this one is made where no
+    example drew it, too; and every weight has a gradient, so without an estimate there are zeros, not nothing.
     """
     chosen = batch.lag >= 0
     if not chosen.any():
-        return _pass_along(model, batch, z) if is_sharded(model) else None
+        if is_sharded(model):
+            with torch.no_grad():
+                model(z.detach(), batch.t, None, **batch.features)
+        return torch.zeros_like(z)
     rows = batch.rows(chosen)
     s = torch.where(rows.t > 0, (rows.t + rows.lag[:, None]).clamp(max=1.0), 0.0)
     with torch.no_grad():
@@ -92,12 +96,6 @@ def previous_estimate(model: DiffusionLM, batch: NoisedBatch, z: Latent) -> Late
     previous = torch.zeros_like(z)
     previous[chosen] = first.to(previous.dtype)
     return previous
-
-
-def _pass_along(model: DiffusionLM, batch: NoisedBatch, z: Latent) -> Latent:
-    with torch.no_grad():
-        model(z.detach(), batch.t, None, **batch.features)
-    return torch.zeros_like(z)
 
 
 def _hinted(model: DiffusionLM, first: Denoised, batch: NoisedBatch) -> Latent:

@@ -7,7 +7,7 @@ import pytest
 
 from cdlm.config import RunConfig
 from cdlm.training.run import train
-from tests.training.runs import small_run, write_corpus
+from tests.training.runs import shared_run, small_run, write_corpus
 from tests.training.whole_runs import STEPS, Settings
 
 
@@ -33,4 +33,12 @@ def reference(tmp_path_factory: pytest.TempPathFactory, settings: Settings) -> P
     """The run that nothing interrupted."""
     out = tmp_path_factory.mktemp("reference") / "run"
     train(settings(out))
+    return out
+
+
+@pytest.fixture(scope="session")
+def alone(tmp_path_factory: pytest.TempPathFactory, lines: Path) -> Path:
+    """What one process makes of the run that others share."""
+    out = tmp_path_factory.mktemp("alone") / "run"
+    train(shared_run(lines, out))
     return out

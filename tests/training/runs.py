@@ -5,7 +5,7 @@ import multiprocessing
 import os
 import random
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +35,24 @@ def small_run(corpus: Path, output: Path, *, model: dict[str, Any] | None = None
     return parse_config({"data": data, "model": shape, "train": {**usual, **train}, "output": str(output)})
 
 
-def tensors(run: Path, step: int) -> dict[str, torch.Tensor]:
+def shared_run(corpus: Path, output: Path, **changes: Any) -> RunConfig:
+    """A run for several processes: batches of one to three texts, so that a share is now and then empty; no dropout, for what a
+    process drops is its own affair."""
+    usual = {"tokens_per_batch": 24, "gradient_accumulation_steps": 4}
+    return small_run(corpus, output, model={"dropout": 0.0}, **{**usual, **changes})
+
+
+def assert_close(run: Path, other: Path, step: int = 12) -> None:
+    """The same weights, average and clock within rounding."""
+    mine, theirs = tensors(run, step), tensors(other, step)
+    assert mine.keys() == theirs.keys()
+    for name, value in theirs.items():
+        torch.testing.assert_close(mine[name], value, rtol=2e-3, atol=2e-5, msg=lambda m, n=name: f"{n}: {m}")
+
+
+def tensors(run: Path, step: int, files: Sequence[str] = ("model", "ema", "training_state")) -> dict[str, torch.Tensor]:
     """Every saved number of a checkpoint, by file and name."""
     folder = run / f"checkpoint-{step}"
-    files = ("model", "ema", "training_state")
     return {f"{f}:{name}": value for f in files for name, value in load_file(folder / f"{f}.safetensors").items()}
 
 

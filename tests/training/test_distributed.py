@@ -1,27 +1,17 @@
-"""One run on two processes (gloo) is the run of one: losses, weights, clock, files, stops; and the launchers' settings."""
+"""One run on two processes (gloo) is the run of one: losses, weights, clock, files, stops."""
 
 import logging
 import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-import yaml
-from accelerate.commands.launch import _validate_launch_command, launch_command_parser
-from accelerate.state import PartialState
-from accelerate.utils import DistributedType
-from accelerate.utils.launch import prepare_multi_gpu_env
-from safetensors.torch import load_file
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
-from torch.distributed.tensor import DTensor
 from torch.optim.lr_scheduler import LambdaLR
-from transformers import TrainerCallback
 
-from cdlm.config import RunConfig
 from cdlm.data.batches import TokenBatches
 from cdlm.diffusion.model import DiffusionLM
 from cdlm.diffusion.objective import cross_entropy
@@ -31,45 +21,17 @@ from cdlm.training.distributed import Share, Silent, WithLoss, silenced
 from cdlm.training.ema import Ema
 from cdlm.training.noising import collate
 from cdlm.training.run import train
-from tests.training.runs import logged, on_processes, small_run, tensors, write_corpus
+from tests.training.runs import assert_close, logged, on_processes, shared_run, tensors
 from tests.training.test_trainer import NOISING, TEXTS, make
 
-ROOT = Path(__file__).resolve().parents[2]
-ACCELERATE = sorted((ROOT / "configs" / "accelerate").glob("*.yaml"))
-SAME = {"dropout": 0.0}  # what a process drops is its own affair
 
-
-@pytest.fixture(scope="module")
-def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_corpus(tmp_path_factory.mktemp("corpus") / "corpus.txt")
-
-
-@pytest.fixture(scope="module")
-def alone(tmp_path_factory: pytest.TempPathFactory, corpus: Path) -> Path:
-    out = tmp_path_factory.mktemp("alone") / "run"
-    train(config(corpus, out))
-    return out
-
-
-def config(corpus: Path, out: Path, **changes: Any) -> RunConfig:
-    # Batches of one to three texts: a share is now and then empty.
-    return small_run(corpus, out, model=SAME, **{"tokens_per_batch": 24, "gradient_accumulation_steps": 4, **changes})
-
-
-def assert_close(run: Path, other: Path, step: int = 12) -> None:
-    mine, theirs = tensors(run, step), tensors(other, step)
-    assert mine.keys() == theirs.keys()
-    for name, value in theirs.items():
-        torch.testing.assert_close(mine[name], value, rtol=2e-3, atol=2e-5, msg=lambda m, n=name: f"{n}: {m}")
-
-
-def test_two_processes_train_as_one_does_and_the_main_one_writes(corpus: Path, alone: Path, tmp_path: Path) -> None:
+def test_two_processes_train_as_one_does_and_the_main_one_writes(lines: Path, alone: Path, tmp_path: Path) -> None:
     out, written = tmp_path / "run", tmp_path / "written-by-1"
 
     def work(rank: int) -> None:
         if rank == 1:
             sys.addaudithook(note)
-        train(config(corpus, out))
+        train(shared_run(lines, out))
 
     def note(event: str, arguments: tuple[Any, ...]) -> None:
         writes = (
@@ -91,15 +53,15 @@ def test_two_processes_train_as_one_does_and_the_main_one_writes(corpus: Path, a
 
 @pytest.mark.parametrize(("first", "then"), [(2, 1), (1, 2)])
 def test_a_run_goes_on_with_another_number_of_processes(
-    first: int, then: int, corpus: Path, alone: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    first: int, then: int, lines: Path, alone: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     out = tmp_path / "run"
 
     def some(rank: int) -> None:
-        train(config(corpus, out), stop=lambda: len(complete_checkpoints(out)) >= 2)
+        train(shared_run(lines, out), stop=lambda: len(complete_checkpoints(out)) >= 2)
 
     def rest(rank: int) -> None:
-        train(config(corpus, out))
+        train(shared_run(lines, out))
 
     for count, work in ((first, some), (then, rest)):
         if count == 1:
@@ -113,12 +75,12 @@ def test_a_run_goes_on_with_another_number_of_processes(
         assert "written by 2 process(es), now there are 1" in caplog.text
 
 
-def test_what_one_process_wants_all_do(corpus: Path, tmp_path: Path) -> None:
+def test_what_one_process_wants_all_do(lines: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
 
     def work(rank: int) -> None:
         steps = iter(range(100))
-        train(config(corpus, out, save_every=50), stop=lambda: rank == 1 and next(steps) == 2)
+        train(shared_run(lines, out, save_every=50), stop=lambda: rank == 1 and next(steps) == 2)
 
     assert on_processes(2, work) == [0, 0]
     assert [p.name for p in complete_checkpoints(out)] == ["checkpoint-3"]
@@ -186,98 +148,3 @@ def test_a_model_in_shards_has_the_state_of_a_plain_one(tmp_path: Path) -> None:
                 torch.testing.assert_close(value, mean.shadow[name], rtol=1e-3, atol=1e-5)
 
     assert on_processes(2, work) == [0, 0]
-
-
-def _in_shards(environment: dict[str, str]) -> None:
-    """What ``accelerate launch`` says of the shipped file; and that these are GPUs, for accelerate shards on nothing else."""
-    os.environ.update({k: v for k, v in environment.items() if k.startswith(("ACCELERATE_", "FSDP_"))})
-    begin = PartialState.__init__
-
-    def as_on_gpus(self: PartialState, *args: Any, **kwargs: Any) -> None:
-        begin(self, *args, **kwargs)
-        if self._shared_state.get("distributed_type") == DistributedType.MULTI_CPU:
-            self._shared_state["distributed_type"] = DistributedType.MULTI_GPU
-
-    PartialState.__init__ = as_on_gpus  # type: ignore[method-assign]
-
-
-@pytest.fixture
-def sharding(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    file = ROOT / "configs" / "accelerate" / "fsdp2.yaml"
-    arguments = launch_command_parser().parse_args(["--config_file", str(file), "-m", "cdlm.cli", "train"])
-    environment: dict[str, str] = prepare_multi_gpu_env(_validate_launch_command(arguments)[0])
-    monkeypatch.undo()
-    return environment
-
-
-def test_two_processes_train_in_shards_as_one_does(
-    corpus: Path, alone: Path, sharding: dict[str, str], tmp_path: Path
-) -> None:
-    out = tmp_path / "run"
-
-    def work(rank: int) -> None:
-        _in_shards(sharding)
-        train(config(corpus, out), stop=lambda: len(complete_checkpoints(out)) >= 2, callbacks=[Sharded()])
-        train(config(corpus, out), callbacks=[Sharded()])
-
-    class Sharded(TrainerCallback):
-        def on_step_end(self, *args: Any, model: DiffusionLM, **kwargs: Any) -> None:
-            assert all(isinstance(p, DTensor) for p in model.parameters())
-
-    assert on_processes(2, work) == [0, 0]
-    for figure, within in (("loss", 1e-4), ("grad_norm", 1e-3), ("validation_loss", 1e-4)):
-        assert logged(out, 12, figure) == pytest.approx(logged(alone, 12, figure), rel=within)
-    assert_close(out, alone)
-    assert DiffusionLM.from_pretrained(out / "best").num_parameters() > 0
-
-
-def test_what_was_trained_in_shards_goes_on_alone(
-    corpus: Path, alone: Path, sharding: dict[str, str], tmp_path: Path
-) -> None:
-    out = tmp_path / "run"
-
-    def work(rank: int) -> None:
-        _in_shards(sharding)
-        train(config(corpus, out), stop=lambda: len(complete_checkpoints(out)) >= 2)
-
-    assert on_processes(2, work) == [0, 0]
-    train(config(corpus, out))
-    assert_close(out, alone)
-
-
-@pytest.mark.parametrize("file", ACCELERATE, ids=lambda f: f.stem)
-def test_launcher_reads_the_configuration(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    arguments = launch_command_parser().parse_args(["--config_file", str(file), "-m", "cdlm.cli", "train"])
-    arguments, _, _ = _validate_launch_command(arguments)
-    kinds = {"fsdp2": arguments.use_fsdp, "deepspeed": arguments.use_deepspeed, "ddp_cpu": arguments.use_cpu}
-    assert kinds == {name: name == file.stem for name in kinds}
-    assert arguments.num_processes == 2
-    if file.stem == "fsdp2":
-        assert int(arguments.fsdp_version) == 2
-
-
-@pytest.mark.slow
-def test_accelerate_launches_the_command_line(corpus: Path, alone: Path, tmp_path: Path) -> None:
-    settings = tmp_path / "run.yaml"
-    settings.write_text(yaml.safe_dump(config(corpus, tmp_path / "run").model_dump(mode="json")), encoding="utf-8")
-    command = [
-        sys.executable,
-        "-m",
-        "accelerate.commands.launch",
-        "--config_file",
-        str(ROOT / "configs/accelerate/ddp_cpu.yaml"),
-    ]
-    done = subprocess.run(
-        [*command, "--main_process_port", "0", "-m", "cdlm.cli", "train", "--config", str(settings)],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=ROOT,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert done.stdout.count("model: ") == 1, "one of the processes speaks"
-    assert_close(tmp_path / "run", alone)
-    assert facts(tmp_path / "run" / "checkpoint-12")["processes"] == 2
-    assert load_file(tmp_path / "run" / "best" / "model.safetensors")
