@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from cdlm.config import RunConfig, parse_config
-from cdlm.evaluation.provenance import machine
+from cdlm.evaluation.provenance import started
 from cdlm.files import write_text
 from cdlm.training.checkpoint import complete_checkpoints
 from cdlm.training.plan import plan_run
@@ -76,9 +76,9 @@ def run(name: str, model: dict[str, Any], options: argparse.Namespace, folder: P
     parameters, seconds, _ = measure(plan_run(configured(model, options, folder / name)))
     steps = max(EVALUATIONS, int(60 * options.minutes / seconds))
     every = {"eval_every": steps // EVALUATIONS, "save_every": steps, "warmup_steps": steps // 20, "steps": steps}
-    started = time.monotonic()
+    began = time.monotonic()
     train(configured(model, options, folder / name, **every))
-    taken = time.monotonic() - started
+    taken = time.monotonic() - began
     history = json.loads((complete_checkpoints(folder / name)[-1] / "trainer_state.json").read_text())["log_history"]
     curve = [(entry["step"] / steps, entry["cross_entropy"]) for entry in history if "cross_entropy" in entry]
     return Arm(name, parameters, steps, taken, curve)
@@ -92,7 +92,8 @@ def table(found: list[Arm], options: argparse.Namespace) -> str:
         f"{', '.join(f'{share:.0%}: {value:.3f}' for share, value in a.curve[:-1])} |"
         for a in found
     ]
-    facts = f"data: {Path(options.data).name}, minutes: {options.minutes:g}, seed: {options.seed}, machine: {machine()}"
+    came = ", ".join(f"{key}: {value}" for key, value in started().items())
+    facts = f"minutes: {options.minutes:g}, seed: {options.seed}, one run each, {came}"
     return f"# Warm start\n\n{head}" + "\n".join(rows) + f"\n\n{facts}\n"
 
 
@@ -109,6 +110,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "warm_start.md")
     options = parser.parse_args()
     encoder = options.encoder or packaged_encoder()
+    started()  # what runs, not what is checked out at the end
     found: list[Arm] = []
     with tempfile.TemporaryDirectory() as folder:
         for name, model in arms(encoder).items():
