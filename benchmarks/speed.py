@@ -9,7 +9,6 @@ with its own matrix products alone (``training_speed.py``).
 """
 
 import argparse
-import resource
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
@@ -74,6 +73,8 @@ class Request:
 
 def peak_memory() -> float:
     """The most this process has held so far, in MB; it never falls, so each stage shows what it added."""
+    import resource  # noqa: PLC0415 - not on Windows, where nothing else of the script needs it
+
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
