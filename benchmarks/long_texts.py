@@ -58,6 +58,7 @@ def _arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--judge-steps", type=int, default=5000)
     parser.add_argument("--judge-width", type=int, default=192)
     parser.add_argument("--texts", type=int, default=200)
+    parser.add_argument("--temperature", type=float, help="of what measure writes; by default the model's own")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "long_texts")
@@ -120,7 +121,8 @@ def bench(args: argparse.Namespace) -> LongBench:
     device = str(pipe.model.device)
     index = TrainingIndex.build([split_words(line) for line in training])
     teacher = Teacher.from_pretrained(run_folder(args) / "judge", device)
-    return LongBench(pipe, teacher, index, training, held, args.texts, args.seed, _show)
+    options = {} if args.temperature is None else {"temperature": args.temperature}
+    return LongBench(pipe, teacher, index, training, held, args.texts, args.seed, _show, options)
 
 
 def measure(args: argparse.Namespace) -> None:
@@ -128,17 +130,15 @@ def measure(args: argparse.Namespace) -> None:
     provenance.started()  # what runs, before it is measured
     started, ready = time(), bench(args)
     rows = [row for part in (free_texts, exact_lengths, leaning_lengths, keyword_texts) for row in part(ready)]
-    command = f"python benchmarks/long_texts.py measure --texts {args.texts} --seed {args.seed}"
     facts = {"model": "configs/rocstories_long.yaml", "steps": load_config(CONFIG, args.set).train.steps}
-    write_report(args.out, rows, {**facts, "command": command, "seconds": round(time() - started)})
+    write_report(args.out, rows, {**facts, "seconds": round(time() - started)})
 
 
 def sweep(args: argparse.Namespace) -> None:
     """Ways of writing a block, on free texts."""
     provenance.started()  # what runs, before it is measured
     started, ready = time(), bench(args)
-    facts = {"command": f"python benchmarks/long_texts.py sweep --texts {args.texts} --seed {args.seed}"}
-    write_report(args.out / "sweep", sweep_rows(ready), {**facts, "seconds": round(time() - started)})
+    write_report(args.out / "sweep", sweep_rows(ready), {"seconds": round(time() - started)})
 
 
 def _show(task: str, seconds: float) -> None:
