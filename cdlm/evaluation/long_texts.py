@@ -12,7 +12,7 @@ from cdlm.control.controller import Controller
 from cdlm.control.fields import build_wish
 from cdlm.data.words import split_words
 from cdlm.evaluation.bench import Row, cost
-from cdlm.evaluation.fluency import Teacher, TextNLL, totals
+from cdlm.evaluation.fluency import CausalJudge, TextNLL, totals
 from cdlm.evaluation.intervals import Figure, mean_with_interval, perplexity_ratio, share_with_interval
 from cdlm.evaluation.metrics import TrainingIndex, distinct_n, exact_copy_share, shared_ngram_share
 from cdlm.evaluation.targets import keyword_targets, length_targets, lengths_of, lines_of_lengths
@@ -21,7 +21,7 @@ from cdlm.pipeline import Pipeline
 from cdlm.sampling.samplers import Commit
 
 STRETCH = 64
-"""Tokens of a text that are judged together to see how fluency goes along it."""
+"""Tokens, of the judge, that are judged together to see how fluency goes along a text."""
 _SPARE = 1.5
 _SEEN = 20
 
@@ -31,12 +31,12 @@ class LongBench:
     """What every task reads.
 
     Attributes:
-        teacher: the judge, with room for whole documents. index: of the training documents. count: texts a task.
+        judge: with room for whole documents. index: of the training documents. count: texts a task.
         show: is told each task and its seconds.
     """
 
     pipe: Pipeline
-    teacher: Teacher
+    judge: CausalJudge
     index: TrainingIndex
     training: Sequence[str]
     held_out: Sequence[str]
@@ -47,11 +47,10 @@ class LongBench:
 
     @property
     def limit(self) -> int:
-        """Tokens that no text of the corpus needs; fewer than the judge reads, which may split words otherwise."""
+        """Tokens that no text of the corpus needs."""
         pieces = np.array(self.pipe.model.config.piece_counts or [0, 1], dtype=float)
         a_word = (pieces * np.arange(len(pieces))).sum() / pieces.sum()
-        needed = _SPARE * a_word * max(lengths_of(self.held_out))
-        return int(min(needed, 0.8 * self.teacher.model.config.n_positions))
+        return int(_SPARE * a_word * max(lengths_of(self.held_out)))
 
     def write(self, task: str, wishes: Sequence[Sequence[Controller]]) -> tuple[list[Output], float]:
         """A text for every list of wishes and the seconds of each; equal neighbours are written side by side."""
@@ -157,7 +156,7 @@ def fluency_rows(
     bench: LongBench, task: str, texts: Sequence[str], real: Sequence[str], evaluations: float
 ) -> list[Row]:
     """Perplexity against real documents, in all and along the text; distinct-4 and what is copied."""
-    written, known = bench.teacher.nll(texts), bench.teacher.nll(real)
+    written, known = bench.judge.nll(texts), bench.judge.nll(real)
     whole = perplexity_ratio(totals(written), totals(known), paired=False)
     rows = [Row(task, "perplexity / real text", whole, 1.0, cost=evaluations)]
     for first in range(0, max(nll.count for nll in written), STRETCH):
