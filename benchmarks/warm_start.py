@@ -71,9 +71,20 @@ def configured(model: dict[str, Any], options: argparse.Namespace, folder: Path,
     return parse_config({"data": data, "model": model, "train": rate | run, "output": str(folder)})
 
 
-def run(name: str, model: dict[str, Any], options: argparse.Namespace, folder: Path) -> Arm:
-    """Train for the time, in steps of the speed measured just before."""
-    parameters, seconds, _ = measure(plan_run(configured(model, options, folder / name)))
+def speeds(
+    models: dict[str, dict[str, Any]], options: argparse.Namespace, folder: Path
+) -> dict[str, tuple[int, float]]:
+    """Parameters and seconds of a step of every run, measured one after the other before any of them begins.
+
+    The machine's other work then weighs on all alike; warm and scratch, which are one network, have one figure.
+    """
+    found = {n: measure(plan_run(configured(m, options, folder / n)))[:2] for n, m in models.items() if n != "warm"}
+    return {"warm": found["scratch"], **found}
+
+
+def run(name: str, model: dict[str, Any], speed: tuple[int, float], options: argparse.Namespace, folder: Path) -> Arm:
+    """Train for the time, in steps of the speed measured before."""
+    parameters, seconds = speed
     steps = max(EVALUATIONS, int(60 * options.minutes / seconds))
     every = {"eval_every": steps // EVALUATIONS, "save_every": steps, "warmup_steps": steps // 20, "steps": steps}
     began = time.monotonic()
@@ -86,7 +97,7 @@ def run(name: str, model: dict[str, Any], options: argparse.Namespace, folder: P
 
 def table(found: list[Arm], options: argparse.Namespace) -> str:
     """A row a run, and where each stood on the way."""
-    head = "| run | parameters | steps | seconds | cross-entropy at the end | on the way |\n|---|---|---|---|---|---|\n"
+    head = "| run | parameters | steps | seconds, as the machine's other work let it | cross-entropy at the end | on the way |\n|---|---|---|---|---|---|\n"
     rows = [
         f"| {a.name} | {a.parameters:,} | {a.steps:,} | {a.seconds:.0f} | {a.curve[-1][1]:.4f} | "
         f"{', '.join(f'{share:.0%}: {value:.3f}' for share, value in a.curve[:-1])} |"
@@ -113,8 +124,10 @@ def main() -> None:
     started()  # what runs, not what is checked out at the end
     found: list[Arm] = []
     with tempfile.TemporaryDirectory() as folder:
-        for name, model in arms(encoder).items():
-            found.append(run(name, model, options, Path(folder)))
+        models = arms(encoder)
+        measured = speeds(models, options, Path(folder))
+        for name, model in models.items():
+            found.append(run(name, model, measured[name], options, Path(folder)))
             text = table(found, options)
             write_text(options.out, text)
     print(text)

@@ -44,7 +44,10 @@ def test_arms_differ_only_in_where_they_begin(benchmark_module, encoder, options
 
 def test_table_tells_where_each_run_ended(benchmark_module, encoder, options, tmp_path) -> None:
     module = benchmark_module("warm_start")
-    found = [module.run(name, module.arms(encoder)[name], options, tmp_path) for name in ("warm", "scratch")]
+    arms = {name: module.arms(encoder)[name] for name in ("warm", "scratch")}
+    speeds = module.speeds(arms, options, tmp_path)
+    assert speeds["warm"] == speeds["scratch"], "one network"
+    found = [module.run(name, model, speeds[name], options, tmp_path) for name, model in arms.items()]
     assert [arm.steps for arm in found] == [module.EVALUATIONS] * 2
     assert found[0].parameters == found[1].parameters
     assert all(len(arm.curve) == module.EVALUATIONS and arm.curve[-1][0] == 1.0 for arm in found)
