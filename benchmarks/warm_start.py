@@ -97,7 +97,8 @@ def run(name: str, model: dict[str, Any], speed: tuple[int, float], options: arg
 
 def table(found: list[Arm], options: argparse.Namespace) -> str:
     """A row a run, and where each stood on the way."""
-    head = "| run | parameters | steps | seconds, as the machine's other work let it | cross-entropy at the end | on the way |\n|---|---|---|---|---|---|\n"
+    names = ["run", "parameters", "steps", "seconds, as other work let it", "cross-entropy at the end", "on the way"]
+    head = f"| {' | '.join(names)} |\n|{'---|' * len(names)}\n"
     rows = [
         f"| {a.name} | {a.parameters:,} | {a.steps:,} | {a.seconds:.0f} | {a.curve[-1][1]:.4f} | "
         f"{', '.join(f'{share:.0%}: {value:.3f}' for share, value in a.curve[:-1])} |"
