@@ -179,6 +179,10 @@ class RunConfig(Section):
             raise ValueError(
                 "data.columns and model.max_source_length need data.source_column, the column of the sources"
             )
+        if source is None and self.train.source_dropout != _default(TrainConfig, "source_dropout"):
+            raise ValueError("train.source_dropout needs data.source_column: nothing else has sources to leave out")
+        if not data.streaming and data.sample != _default(DataConfig, "sample"):
+            raise ValueError("data.sample is of streams; set data.streaming=true, or leave data.sample out")
         if source is not None and data.streaming:
             raise ValueError("data.streaming reads texts, not pairs; leave out data.streaming or data.source_column")
         if source == data.text_column:
@@ -186,6 +190,10 @@ class RunConfig(Section):
         if data.columns and not {source, data.text_column} <= set(data.columns):
             raise ValueError(f"data.columns has to name {source} (source_column) and {data.text_column} (text_column)")
         return self
+
+
+def _default(section: type[Section], name: str) -> Any:
+    return section.model_fields[name].default
 
 
 def load_config(path: Path, overrides: list[str] | None = None, *, task: Task | None = None) -> RunConfig:

@@ -24,7 +24,10 @@ def held(folder: Path, name: str = ".lock", timeout: float = 0) -> Iterator[None
 
     Raises:
         FolderInUse: another process holds it.
+        NotADirectoryError: it is a file.
     """
+    if folder.is_file():
+        raise NotADirectoryError(f"{folder} is a file, not a folder; choose another folder")
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(folder / name, timeout=timeout):

@@ -333,3 +333,13 @@ def test_config_of_the_other_task_needs_it_too(tmp_path: Path) -> None:
         load_config(write(tmp_path, "data:\n"), task="lm")
     with pytest.raises(ConfigError, match="is no section"):
         load_config(write(tmp_path, "data: file.txt\n"), task="lm")
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [("train.source_dropout=0.3", "needs data.source_column"), ("data.sample=100", "is of streams")],
+)
+def test_config_settings_that_would_do_nothing_are_refused(override: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / "run.yaml").write_text("data: {train: corpus.txt}\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match=said):
+        load_config(tmp_path / "run.yaml", [override])

@@ -144,6 +144,8 @@ def check_accelerator() -> Finding:
 
 def check_writable(output: Path) -> Finding:
     """Whether a file can be made, renamed and removed in the folder, or in the nearest above it that exists."""
+    if output.is_file():
+        return Finding("output folder", False, f"{output} is a file", "choose another folder (output=)")
     folder = _existing(output)
     try:
         with TemporaryDirectory(prefix=".cdlm-doctor-", dir=folder) as scratch:

@@ -13,17 +13,26 @@ if TYPE_CHECKING:
     from cdlm.training.plan import Plan
 
 
-def rehearse(settings: "RunConfig", console: Console, max_minutes: float | None) -> None:
-    """Print the plan of a run."""
+def rehearse(settings: "RunConfig", console: Console, max_minutes: float | None, resume: bool = True) -> None:
+    """Print the plan of a run, or say why it would be refused."""
+    from cdlm.training.claim import check_claim
     from cdlm.training.plan import plan_run
     from cdlm.training.sizing import measure
 
     with waiting("reading the corpus"):
         plan = plan_run(settings)
+    checkpoint = check_claim(plan, Path(settings.output), resume)
     with waiting("measuring a few steps"):
         parameters, seconds, where = measure(plan)
     console.print(
-        facts([*_data(plan), *_model(plan, parameters), *_time(plan, seconds, where, max_minutes), *_place(plan)])
+        facts(
+            [
+                *_data(plan),
+                *_model(plan, parameters),
+                *_time(plan, seconds, where, max_minutes),
+                *_place(plan, checkpoint),
+            ]
+        )
     )
     console.print(Text("dry run: nothing was written", "dim"))
 
@@ -40,12 +49,13 @@ def _data(plan: "Plan") -> Facts:
     counts = plan.model_config.length_counts or []
     first = "streamed, the first " if plan.stream is not None else ""
     sources: Facts = []
+    read = len(corpus.train) if plan.sources is None else len(plan.sources.train)
     if plan.sources is not None:
         sizes, share = [len(pair.source) for pair in plan.sources.train], plan.config.train.source_dropout
         known = f"{sum(sizes) / len(sizes):.1f} tokens on average, at most {max(sizes)}; {share:.0%} of the examples without"
         sources = [("sources", f"column {data.source_column}: {known}")]
     return [
-        ("training", f"{first}{len(corpus.train):,} lines from {data.train}"),
+        ("training", f"{first}{read:,} lines from {data.train}"),
         *(("", remark) for remark in remarks(plan)),
         ("validation", f"{len(corpus.validation):,} lines, {held}"),
         *sources,
@@ -72,8 +82,5 @@ def _time(plan: "Plan", seconds: float, where: str, max_minutes: float | None) -
     return [("steps", f"{train.steps:,} of {batch}: {plan.epochs:.1f} epochs"), ("time", estimate), *limit]
 
 
-def _place(plan: "Plan") -> Facts:
-    from cdlm.training.checkpoint import complete_checkpoints
-
-    found = complete_checkpoints(Path(plan.config.output))
-    return [("output", f"{plan.config.output}" + (f", going on from {found[-1].name}" if found else ""))]
+def _place(plan: "Plan", checkpoint: Path | None) -> Facts:
+    return [("output", f"{plan.config.output}" + (f", going on from {checkpoint.name}" if checkpoint else ""))]

@@ -81,7 +81,7 @@ def train(
     if dry_run:
         from cdlm.cli.dry_run import rehearse
 
-        rehearse(settings, console, max_minutes)
+        rehearse(settings, console, max_minutes, not no_resume)
     else:
         _run(settings, console, max_minutes, not no_resume, quiet)
 

@@ -58,7 +58,8 @@ def clean_accuracy(model: DiffusionLM, batches: Sequence[NoisedBatch], t: float 
 class Validate(TrainerCallback):
     """Scores the EMA weights every ``every`` steps, hands the best to ``keep``, stops after ``patience`` without a better one.
 
-    What was best and how long ago is read from the run's own history, so a resumed run decides as an uninterrupted one.
+    What was best and how long ago is read from the run's own history, so a resumed run decides as an uninterrupted one;
+    ``exported``: whether what was best is still there.
     """
 
     def __init__(  # noqa: PLR0913 - what it reads and whom it tells
@@ -69,12 +70,14 @@ class Validate(TrainerCallback):
         *,
         every: int,
         patience: int | None,
+        exported: bool = True,
         keep: Callable[[DiffusionLM, dict[str, float]], None],
         log: Callable[[dict[str, float]], None],
         preview: Callable[[DiffusionLM], list[str]] | None = None,
     ) -> None:
         self.ema, self.batches, self.objective = ema, batches, objective
         self.every, self.patience, self.keep, self.log, self.preview = every, patience, keep, log, preview
+        self.exported = exported
         self.best, self.misses = math.inf, 0
 
     def on_train_begin(
@@ -84,6 +87,8 @@ class Validate(TrainerCallback):
         for entry in state.log_history:
             if "validation_loss" in entry:
                 self._is_better(float(entry["validation_loss"]))
+        if not self.exported:  # what was best is there no more, so the best from here on is
+            self.best = math.inf
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model: Any = None, **kwargs: Any
@@ -131,20 +136,20 @@ class Validate(TrainerCallback):
 
 
 class StopWhen(TrainerCallback):
-    """Ends a run with a checkpoint after the step at which ``wanted`` is true; the learning-rate curve is not touched."""
+    """Ends a run with a checkpoint after the step at which any of ``wanted`` is true; the learning-rate curve is not touched."""
 
-    def __init__(self, wanted: Callable[[], bool]) -> None:
+    def __init__(self, wanted: Sequence[Callable[[], bool]]) -> None:
         self.wanted = wanted
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        if self.wanted():
+        if any(wanted() for wanted in self.wanted):
             control.should_save = control.should_training_stop = True
 
 
-def time_limit(minutes: float) -> StopWhen:
-    """Ends a run after so many minutes from now."""
+def time_limit(minutes: float) -> Callable[[], bool]:
+    """Whether so many minutes from now are over."""
     deadline = time.monotonic() + 60 * minutes
-    return StopWhen(lambda: time.monotonic() > deadline)
+    return lambda: time.monotonic() > deadline
 
 
 @dataclass(frozen=True)

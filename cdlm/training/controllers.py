@@ -19,7 +19,7 @@ from cdlm.files import write_text
 from cdlm.hub import find_model, load_model
 from cdlm.shelf import CONFIG, model_fingerprint, save_head
 from cdlm.training import labelling
-from cdlm.training.callbacks import Progress, Watch, time_limit
+from cdlm.training.callbacks import Progress, StopWhen, Watch, time_limit
 from cdlm.training.figures import head_figures
 from cdlm.training.heads import train_head
 from cdlm.training.labelling import Labelled
@@ -175,7 +175,7 @@ def _fit(
     rest, held = labelling.hold_out(labelled, HELD_OUT, order.seed, MOST_HELD_OUT)
     learned, judged = labelling.hold_out_judge(rest, order.seed) if config.kind == "text" else (rest, None)
     watch = Watch(lambda: 0, lambda p: report(replace(p, tokens=p.step * TOKENS_PER_BATCH)) if report else None)
-    limit = [] if order.max_minutes is None else [time_limit(order.max_minutes)]
+    limit = [] if order.max_minutes is None else [StopWhen([time_limit(order.max_minutes)])]
     with tempfile.TemporaryDirectory() as scratch:
         head = train_head(
             network,

@@ -9,6 +9,7 @@ import torch
 
 from cdlm.config import ConfigError, RunConfig
 from cdlm.data.corpus import Corpus, CorpusError
+from cdlm.data.foreign import read_tokenizer
 from cdlm.data.inspection import scripts, spaced
 from cdlm.data.stream import Stream
 from cdlm.data.tokenizer import TextTokenizer, build_tokenizer
@@ -129,7 +130,7 @@ def _tokenizer(config: RunConfig, lines: Sequence[str]) -> TextTokenizer:
     if kind not in ("word", "bpe"):
         if not Path(kind).expanduser().is_dir():
             raise ConfigError(f"data.tokenizer={kind} is no folder; give word, bpe, or a folder with a tokenizer.json")
-        return TextTokenizer.from_pretrained(Path(kind).expanduser())
+        return read_tokenizer(Path(kind).expanduser())
     return build_tokenizer(
         lines,
         kind=kind,  # type: ignore[arg-type]

@@ -1,24 +1,22 @@
 """A training run from its plan: start or resume it, export the best averaged weights."""
 
-import json
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
 
 import torch
-import yaml
 from transformers import TrainerCallback, TrainingArguments
 
-from cdlm.config import ConfigError, RunConfig, dump_config, parse_config
+from cdlm.config import RunConfig, dump_config
 from cdlm.data.stream import StreamedBatches
 from cdlm.diffusion.model import DiffusionLM
 from cdlm.diffusion.objective import OBJECTIVES, NoisedBatch
 from cdlm.files import held, write_folder, write_json, write_text
 from cdlm.hub import fill_model_folder
 from cdlm.training.callbacks import Progress, StopWhen, Validate, Watch, time_limit
-from cdlm.training.checkpoint import NO_DEEPSPEED, complete_checkpoints, facts, has_optimizer, last_whole_checkpoint
+from cdlm.training.checkpoint import NO_DEEPSPEED, facts, has_optimizer
+from cdlm.training.claim import BEST, FIGURES, RUN_FILE, bad_row_explained, claim
 from cdlm.training.corpora import follow, token_batches
 from cdlm.training.distributed import Agree, from_main
 from cdlm.training.noising import ClockMixture, Noising, collate
@@ -56,7 +54,7 @@ def train(  # noqa: PLR0913 - what a run is told, and whom it tells
         planned: is told what the run is, before it starts.
 
     Raises:
-        ValueError: bad input, or ``config.output`` holds a run of another configuration or corpus.
+        ValueError: bad input, or ``config.output`` holds another run or what a run would replace.
         FolderInUse: another run writes to ``config.output``.
         CheckpointError: the run was begun, and none of its checkpoints is whole.
         TrainingDiverged: the loss is not finite.
@@ -67,66 +65,26 @@ def train(  # noqa: PLR0913 - what a run is told, and whom it tells
     with arguments.main_process_first(local=False):
         plan = plan_run(config)
     with held(out) if arguments.should_save else nullcontext(), full_disk_explained(out):
-        checkpoint = from_main(_claim(plan, out, resume) if arguments.should_save else None)
+        checkpoint = from_main(claim(plan, out, resume) if arguments.should_save else None)
+        exported = from_main((out / BEST).is_dir())
         if planned is not None:
             planned(plan)
         trainer = build_trainer(plan, out, callbacks)
         if checkpoint is not None and (trainer.is_deepspeed_enabled or not has_optimizer(checkpoint)):
-            raise ValueError(f"{out}: {NO_DEEPSPEED} with model.init_from={out / 'best'}")
+            raise ValueError(f"{out}: {NO_DEEPSPEED} with model.init_from={out / BEST}")
         if checkpoint is None or facts(checkpoint)["step"] < config.train.steps:
             check_room(trainer.network.num_parameters(), out)
-        trainer.add_callback(_validate(plan, trainer, out, preview))
-        for wanted in (time_limit(max_minutes) if max_minutes is not None else None, StopWhen(stop) if stop else None):
-            if wanted is not None:
-                trainer.add_callback(wanted)
+        trainer.add_callback(_validate(plan, trainer, out, preview, exported))
+        late = time_limit(max_minutes) if max_minutes is not None else None
+        trainer.add_callback(StopWhen([wanted for wanted in (late, stop) if wanted is not None]))
         if report is not None and arguments.should_save:
             trainer.add_callback(Watch(lambda: trainer.tokens_seen, report))
         if isinstance(batches := trainer.batches, StreamedBatches):
             follow(batches, trainer, out, checkpoint)
         trainer.add_callback(Agree(trainer.accelerator))
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    return out / "best"
-
-
-def _claim(plan: Plan, out: Path, resume: bool) -> Path | None:
-    """Write what the run is, or check that the folder holds the same run; the checkpoint to go on from."""
-    identity = {"data_fingerprint": plan.corpus.fingerprint, "tokenizer_fingerprint": plan.tokenizer.fingerprint}
-    recorded, settings = out / "data.json", out / "config.yaml"
-    checkpoints = complete_checkpoints(out)
-    started = recorded.is_file() and settings.is_file() and (bool(checkpoints) or (out / "best").is_dir())
-    if started and not resume:
-        raise ValueError(f"{out} holds a run already; choose another output= or leave out --no-resume")
-    if started and json.loads(recorded.read_text()) != identity:
-        times = ", of a large one the files' times too (cp -p)" if plan.stream else ""
-        fix = f"choose another output=, or restore the corpus{times} to resume"
-        raise ValueError(f"{out} was trained on other data; {fix}")
-    if started and (changed := _changed(settings, plan.config)):
-        raise ValueError(f"{out} was started with another {changed} ({settings}); choose another output= to change it")
-    if checkpoints and not started:
-        raise ValueError(f"{out} holds checkpoints but not {recorded.name} and {settings.name}; choose another output=")
-    out.mkdir(parents=True, exist_ok=True)
-    write_json(recorded, identity)
-    write_text(settings, dump_config(plan.config))
-    return last_whole_checkpoint(out)
-
-
-def _changed(settings: Path, config: RunConfig) -> str:
-    """The first setting that differs, or nothing. Paths may: the data's fingerprint says what was read."""
-    try:
-        recorded = parse_config(yaml.safe_load(settings.read_text(encoding="utf-8")))
-    except (ConfigError, yaml.YAMLError):
-        return "configuration"
-    paths = {"output", "data.train", "data.validation"}
-    old, new = (dict(_leaves(c.model_dump(mode="json"))) for c in (recorded, config))
-    return next((key for key in [*new, *old] if key not in paths and new.get(key) != old.get(key)), "")
-
-
-def _leaves(tree: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in tree.items():
-        if isinstance(value, dict):
-            yield from _leaves(value, f"{prefix}{key}.")
-        else:
-            yield prefix + key, value
+        with bad_row_explained(out):
+            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    return out / BEST
 
 
 def build_trainer(plan: Plan, out: Path, callbacks: Sequence[TrainerCallback] = ()) -> DiffusionTrainer:
@@ -226,18 +184,19 @@ def _validate(
     trainer: DiffusionTrainer,
     out: Path,
     preview: Preview | None,
+    exported: bool,
 ) -> Validate:
     train = plan.config.train
 
     def keep(model: DiffusionLM, figures: dict[str, float]) -> None:
         def fill(folder: Path) -> None:
             fill_model_folder(model, plan.tokenizer, folder)
-            write_text(folder / "run.yaml", dump_config(plan.config))
+            write_text(folder / RUN_FILE, dump_config(plan.config))
             spent = {"tokens_seen": trainer.tokens_seen, "seconds": round(trainer.seconds)}
-            write_json(folder / "training.json", {"data_fingerprint": plan.corpus.fingerprint, **figures, **spent})
+            write_json(folder / FIGURES, {"data_fingerprint": plan.corpus.fingerprint, **figures, **spent})
 
         if trainer.args.should_save:
-            write_folder(out / "best", fill)
+            write_folder(out / BEST, fill)
 
     return Validate(
         trainer.ema,
@@ -245,6 +204,7 @@ def _validate(
         OBJECTIVES[train.objective],
         every=train.eval_every,
         patience=train.patience,
+        exported=exported,
         keep=keep,
         log=trainer.log,
         preview=plan.previewed(preview) if preview and train.preview and trainer.args.should_save else None,

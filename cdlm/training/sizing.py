@@ -115,7 +115,7 @@ def _data(found: Inspection, validation: str | None, text_column: str, reasons: 
         reasons["data.train"] = "1 line in 20 (at most 2,000) is held out by seed for validation"
     if text_column != "text":
         data["text_column"] = text_column
-    if 10 * found.size > psutil.virtual_memory().available:
+    if 10 * found.unpacked > psutil.virtual_memory().available:
         reasons["data.streaming"] = "larger than memory: read anew in every pass"
         return data | {"streaming": True}
     if found.duplicates > 0.1 * len(found.lines):

@@ -85,6 +85,8 @@ def _model_type(folder: str) -> str:
     try:
         return str(PreTrainedConfig.get_config_dict(folder)[0]["model_type"])
     except (OSError, ValueError, KeyError) as error:
+        if (Path(folder) / "best").is_dir():
+            raise ConfigError(f"{folder!r} is the folder of a run; its model is {folder}/best") from None
         raise ConfigError(f"{folder!r} holds no model to start from: {str(error).splitlines()[0]}") from None
 
 
