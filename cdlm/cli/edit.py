@@ -8,6 +8,7 @@ import typer
 from rich.text import Text
 
 from cdlm.cli import options as o
+from cdlm.cli.generate import GuidanceScale, Source
 from cdlm.cli.report import print_output, print_output_json
 from cdlm.cli.screen import screen, waiting
 from cdlm.cli.wishes import build_wishes
@@ -30,6 +31,7 @@ def edit(
     strength: Strength = 0.5,
     model: o.Model = "e2e",
     count: Count = 1,
+    source: Source = None,
     include: o.Include = None,
     exclude: o.Exclude = None,
     at: o.At = None,
@@ -40,6 +42,7 @@ def edit(
     sampler: o.SamplerName = None,
     steering: o.SteeringName = None,
     temperature: o.Temperature = None,
+    guidance_scale: GuidanceScale = 1.0,
     early_stop: o.EarlyStop = False,
     device: o.Device = "auto",
     dtype: o.DType = "auto",
@@ -56,7 +59,14 @@ def edit(
     started = perf_counter()
     with waiting("writing"):
         output = pipe.edit(
-            text, strength, controllers=wishes, count=count, on_unsatisfied=on_unsatisfied, **sampling.keywords
+            text,
+            strength,
+            source=source,
+            controllers=wishes,
+            count=count,
+            guidance_scale=guidance_scale,
+            on_unsatisfied=on_unsatisfied,
+            **sampling.keywords,
         )
     seconds = perf_counter() - started
     if json:

@@ -105,6 +105,7 @@ def generate(
     if json:
         print_output_json(output, seconds, model=model, seed=seed)
     else:
-        whole = len(output) * candidates * (steps or default_settings(wishes).num_inference_steps)
+        asked = 1 if guidance_scale in {0, 1} else 2  # guided, a step asks the network with and without the source
+        whole = len(output) * candidates * (steps or default_settings(wishes).num_inference_steps) * asked
         planned = whole if early_stop and max_new_tokens is None else None
         print_output(output, seconds, planned=planned)

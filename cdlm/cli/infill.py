@@ -1,11 +1,12 @@
 """``cdlm infill``."""
 
 from time import perf_counter
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from cdlm.cli import options as o
+from cdlm.cli.generate import GuidanceScale, Source
 from cdlm.cli.play import play
 from cdlm.cli.report import print_output, print_output_json, with_gaps
 from cdlm.cli.screen import waiting
@@ -43,6 +44,7 @@ def infill(
     template: Template,
     model: o.Model = "e2e",
     count: Count = None,
+    source: Source = None,
     length: o.LengthWish = None,
     include: o.Include = None,
     exclude: o.Exclude = None,
@@ -54,6 +56,7 @@ def infill(
     sampler: o.SamplerName = None,
     steering: o.SteeringName = None,
     temperature: o.Temperature = None,
+    guidance_scale: GuidanceScale = 1.0,
     early_stop: o.EarlyStop = False,
     candidates: Candidates = None,
     select: o.Select = "best",
@@ -67,6 +70,8 @@ def infill(
     sampling = o.Sampling(seed, steps, sampler, steering, temperature, early_stop)
     o.check_output(json, show_steps)
     many = how_many(count, candidates, top)
+    followed: dict[str, Any] = {**sampling.keywords, "source": source if top is None else one_source(source)}
+    followed["guidance_scale"] = guidance_scale
     with waiting("loading"):
         from cdlm.settings import INFILL_STEPS
         from cdlm.templates import template_wish
@@ -74,19 +79,24 @@ def infill(
         given, others = template_wish(template), build_wishes(length, include, exclude, at, with_)
         pipe = o.open_pipeline(model, device, dtype)
     if show_steps:
-        shown = {**sampling.keywords, "num_inference_steps": steps or INFILL_STEPS}
-        for index in range(top or many["count"]):
+        shown = {
+            **followed,
+            "num_inference_steps": steps or INFILL_STEPS,
+            "count": many["count"] if top is None else top,
+        }
+        for index in range(shown["count"] * len(source or [""])):
             play(pipe.stream(controllers=[given, *others], index=index, **shown), index + 1)
     started = perf_counter()
     with waiting("writing"):
         output = pipe.infill(
-            template, controllers=others, select=select, on_unsatisfied=on_unsatisfied, **many, **sampling.keywords
+            template, controllers=others, select=select, on_unsatisfied=on_unsatisfied, **many, **followed
         )
     seconds = perf_counter() - started
     if json:
         print_output_json(output, seconds, model=model, seed=seed, template=template)
     else:
-        whole = many.get("count", 1) * many["num_candidates"] * (steps or INFILL_STEPS)
+        asked = 1 if guidance_scale in {0, 1} else 2  # guided, a step asks the network with and without the source
+        whole = len(output) * many["num_candidates"] * (steps or INFILL_STEPS) * asked
         drawn = with_gaps(pipe.plan([given, *others]))
         print_output(output, seconds, draw=drawn, hide=["infill"], planned=whole if early_stop and not top else None)
 
@@ -102,3 +112,14 @@ def how_many(count: int | None, candidates: int | None, top: int | None) -> dict
     if count is not None:
         raise ValueError("--count writes that many texts and --top keeps that many candidates; give one of them")
     return {"return_top": top, "num_candidates": max(CANDIDATES_FOR_TOP, top) if candidates is None else candidates}
+
+
+def one_source(given: list[str] | None) -> str | None:
+    """The source of candidates that are compared with each other.
+
+    Raises:
+        ValueError: several.
+    """
+    if given and len(given) > 1:
+        raise ValueError("--top compares the candidates of one text; give one --source")
+    return given[0] if given else None

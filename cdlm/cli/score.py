@@ -23,6 +23,14 @@ cdlm score --file texts.txt --json
 """
 Texts = Annotated[list[str] | None, typer.Argument(metavar="TEXT", help="Texts to score.", show_default=False)]
 File = Annotated[Path | None, typer.Option("--file", "-f", help="Texts from a file, one a line; - reads stdin.")]
+Source = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--source",
+        metavar="TEXT",
+        help="What a text was written from, for a model trained with sources; one for every text, in their order.",
+    ),
+]
 Draws = Annotated[int, typer.Option("--draws", min=2, help="Noise levels averaged; more give a smaller error.")]
 PerToken = Annotated[bool, typer.Option("--per-token", help="Nats of every token.", rich_help_panel=o.OUTPUT)]
 _BAR = 30
@@ -31,6 +39,7 @@ _BAR = 30
 def score(
     texts: Texts = None,
     file: File = None,
+    source: Source = None,
     model: o.Model = "e2e",
     draws: Draws = 32,
     seed: o.Seed = 0,
@@ -49,7 +58,7 @@ def score(
     with waiting("loading"):
         pipe = o.open_pipeline(model, device, dtype)
     with waiting("scoring"):
-        scores = pipe.score(given, draws=draws, seed=seed)
+        scores = pipe.score(given, source=source, draws=draws, seed=seed)
     if json:
         print_json(
             {

@@ -3,6 +3,7 @@
 import base64
 import binascii
 import json
+import math
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -75,6 +76,7 @@ class Request:
         text: the template of an infilling, the text of an edit. strength: of an edit.
         count: texts that are returned; for infilling the best of all ``candidates`` that differ, otherwise each is the best of
             so many. steps: network evaluations per text; None: the default for such wishes.
+        source: what the texts are written from, for a model trained with sources. guidance_scale: how closely it is followed.
     """
 
     verb: Verb = "generate"
@@ -88,6 +90,8 @@ class Request:
     strength: float = 0.5
     steering: str | None = None
     sampler: str | None = None
+    source: str | None = None
+    guidance_scale: float = 1.0
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
@@ -148,6 +152,7 @@ class Request:
             RequestError: says what came and what is allowed.
         """
         check_text(self.text, {"infill": "the template", "edit": "the text"}.get(self.verb, "the text"))
+        check_text(self.source or "", "the source")
         if self.verb != "generate" and not self.text.strip():
             raise RequestError({"infill": "type a template with a gap first", "edit": "type a text first"}[self.verb])
         for wish in self.wishes:
@@ -167,6 +172,8 @@ class Request:
             raise RequestError(f"seed goes from 0 to {LARGEST_SEED}, not {self.seed}")
         if not 0 <= self.strength <= 1:
             raise RequestError(f"strength goes from 0 to 1, not {self.strength:g}")
+        if not (math.isfinite(self.guidance_scale) and self.guidance_scale >= 0):
+            raise RequestError(f"guidance_scale is a number of 0 or more, not {self.guidance_scale:g}")
         if len(self.wishes) > MOST_WISHES:
             raise RequestError(f"{len(self.wishes)} wishes; at most {MOST_WISHES} are followed at once")
 
@@ -188,8 +195,10 @@ class Request:
         keywords: dict[str, Any] = {"seed": self.seed}
         if self.steps is not None:
             keywords["num_inference_steps"] = self.steps
-        chosen = {"steering": self.steering, "sampler": self.sampler}
+        chosen = {"steering": self.steering, "sampler": self.sampler, "source": self.source}
         keywords |= {name: value for name, value in chosen.items() if value is not None}
+        if self.guidance_scale != 1:
+            keywords["guidance_scale"] = self.guidance_scale
         if self.verb == "infill":
             return Call("infill", (self.text,), {"num_candidates": self.texts, "return_top": self.texts, **keywords})
         if self.verb == "edit":

@@ -15,7 +15,7 @@ from cdlm.service.names import told_apart
 from cdlm.service.request import Request, Wish
 
 MOST_BYTES, MOST_REQUESTS = 5_000_000, 2_000
-_WHOLE, _NUMBERS = ("count", "candidates", "seed", "steps"), ("strength",)
+_WHOLE, _NUMBERS = ("count", "candidates", "seed", "steps"), ("strength", "guidance_scale")
 EXAMPLE_CSV = """verb,text,length,keywords,count,seed
 generate,,20,"pub, riverside",1,0
 generate,,10-14,Italian,1,1

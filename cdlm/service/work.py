@@ -80,7 +80,8 @@ class Pace:
 
     @staticmethod
     def _evaluations(request: Request) -> int:
-        return request.texts * request.steps_of(request.controllers())
+        asked = 1 if request.guidance_scale in {0, 1} else 2  # guided, the network is asked with and without the source
+        return request.texts * request.steps_of(request.controllers()) * asked
 
     def _nearest(self, request: Request) -> float:
         """The slowest of what this model has done with some of these wishes."""

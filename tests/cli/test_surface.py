@@ -23,14 +23,14 @@ SURFACE = {
     "batch": "file --device --dtype --model --out --seed --shard",
     "controllers": "--json",
     "doctor": "--json --output --quick",
-    "edit": f"text {WRITING} --strength",
+    "edit": f"text {WRITING} --guidance-scale --source --strength",
     "evaluate": "--baselines --corpus --json --model --out --resume --seed --steps --suite --task --teacher",
     "generate": f"{WRITING} --block-length --candidates --guidance-scale --length --max-new-tokens --select --show-steps "
     "--source",
-    "infill": f"template {WRITING} --candidates --length --select --show-steps --top",
+    "infill": f"template {WRITING} --candidates --guidance-scale --length --select --show-steps --source --top",
     "info": "model --json",
     "init": "corpus --force --minutes --out --text-column --validation",
-    "score": "texts --device --draws --dtype --file --json --model --per-token --seed",
+    "score": "texts --device --draws --dtype --file --json --model --per-token --seed --source",
     "train": "overrides --config --dry-run --init-from --max-minutes --no-resume --quiet --task",
     "train-controller": "--data --label-column --max-minutes --model --out --seed --source-column --steps --task --text-column "
     "--texts",

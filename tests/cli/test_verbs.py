@@ -149,6 +149,39 @@ def test_score_of_pieces(run, tiny_bpe_model_folder):
     assert len(given["scores"][0]["per_token"]) == given["scores"][0]["tokens"]
 
 
+@pytest.mark.parametrize("verb", [("infill", "Zizzi is a [1] pub ."), ("edit", TEXT), ("score", TEXT)])
+def test_source_is_refused_by_a_model_that_reads_none(run, e2e, verb):
+    assert "this model reads no source" in " ".join(run(*verb, "--source", "Zizzi French", code=2).output.split())
+    if verb[0] != "score":
+        assert "give a source too" in " ".join(run(*verb, "--guidance-scale", "2", code=2).output.split())
+
+
+def test_source_and_guidance_reach_the_pipeline(run, e2e, monkeypatch):
+    """The tiny model reads none; what it is asked for is caught on the way."""
+    asked = {}
+
+    def caught(name):
+        def method(self, *positional, **keywords):
+            asked[name] = keywords
+            raise ValueError("enough")
+
+        return method
+
+    for name in ("infill", "edit", "score", "stream"):
+        monkeypatch.setattr(Pipeline, name, caught(name))
+    two, scale = ["--source", "red cat", "--source", "sun"], ["--guidance-scale", "2"]
+    run("infill", "a [1]", *two, *scale, code=2)
+    run("edit", TEXT, *two, *scale, code=2)
+    run("score", "a", "b", *two, code=2)
+    run("infill", "a [1]", "--show-steps", "--count", "3", *two, *scale, code=2)
+    assert all(keywords["source"] == ["red cat", "sun"] for keywords in asked.values())
+    assert [asked[name]["guidance_scale"] for name in ("infill", "edit", "stream")] == [2.0] * 3
+    assert asked["stream"]["count"] == 3
+    run("infill", "a [1]", "--top", "2", "--source", "red cat", code=2)
+    assert asked["infill"]["source"] == "red cat"
+    assert "give one --source" in run("infill", "a [1]", "--top", "2", *two, code=2).output
+
+
 def test_info_describes_a_model(run, e2e):
     shown = run("info", "e2e").stdout
     for part in ("parameters", "word tokenizer", "modernbert", "learned", "median", "validation loss", "not stated"):

@@ -7,12 +7,14 @@ import re
 import shutil
 import time
 from collections import Counter
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cdlm.control.controller import WishError
 from cdlm.hub import find_model
 from cdlm.pipeline import Pipeline
 from cdlm.service.about import about
@@ -109,6 +111,24 @@ def test_replay_shows_unknown_words_as_they_were_typed(pipe: Pipeline, verb, tex
     for moment in result.trajectory(result.output[0].text, pipe).moments:
         assert {"Bœuf", "🐄"} <= set(moment.words)
         assert "[UNK]" not in moment.words
+
+
+@pytest.mark.parametrize(
+    ("verb", "text"), [("generate", ""), ("infill", "Zizzi is a [2] pub ."), ("edit", "Zizzi is a cheap pub.")]
+)
+def test_source_is_refused_by_a_model_that_reads_none(pipe: Pipeline, verb, text):
+    """With the pipeline's own error, as in Python."""
+    with pytest.raises(WishError, match="this model reads no source"):
+        perform(Request(verb=verb, text=text, count=1, source="Zizzi French"), pipe, unhurried)
+    with pytest.raises(WishError, match="give a source too"):
+        perform(Request(verb=verb, text=text, count=1, guidance_scale=2.0), pipe, unhurried)
+
+
+@pytest.mark.parametrize(("scale", "asked"), [(1.0, 1), (0.0, 1), (2.0, 2)])
+def test_expected_seconds_count_both_estimates_under_guidance(scale, asked):
+    pace, plain = Pace(), Request(count=2, steps=10)
+    pace.learn(plain, 3.0)
+    assert pace.expect(replace(plain, source="red", guidance_scale=scale)) == pytest.approx(3.0 * asked)
 
 
 def test_model_that_cannot_be_loaded_says_why_whatever_went_wrong(tmp_path):
