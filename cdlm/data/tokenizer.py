@@ -1,4 +1,4 @@
-"""The vocabulary over the word rules: whole words, or byte-pair pieces inside words."""
+"""The vocabulary over the word rules: whole words, or pieces of words (byte pairs, or a foreign model's)."""
 
 import difflib
 import hashlib
@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple, final
 import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
-from tokenizers.models import BPE, WordLevel
+from tokenizers.models import BPE, WordLevel, WordPiece
 from tokenizers.trainers import BpeTrainer, Trainer, WordLevelTrainer
 
 from cdlm.data.words import join_words, normalizer, pre_tokenizer, spans_under, split_words
@@ -59,7 +59,7 @@ class TextTokenizer:
     def __init__(self, backend: Tokenizer) -> None:
         self._backend = backend
         self._model = backend.model
-        self.kind: Kind = "bpe" if isinstance(self._model, BPE) else "word"
+        self.kind: Kind = "bpe" if isinstance(self._model, BPE | WordPiece) else "word"
         self._ids = backend.get_vocab()
         self._tokens = sorted(self._ids, key=self._ids.__getitem__)
         if tuple(self._tokens[: len(SPECIALS)]) != SPECIALS:
@@ -258,7 +258,11 @@ def _without_added(backend: Tokenizer) -> Tokenizer:
 
 
 def _rules(backend: Tokenizer) -> list[Any]:
-    return [json.loads(backend.to_str())[part] for part in ("normalizer", "pre_tokenizer")]
+    """The word rules; what a foreign tokenizer does to letters behind them, such as folding case, is none."""
+    data = json.loads(backend.to_str())
+    steps = (data["normalizer"] or {}).get("normalizers", [])
+    followed = bool(steps) and steps[0]["type"] == "Sequence"
+    return [steps[0] if followed else data["normalizer"], data["pre_tokenizer"]]
 
 
 def _paths(edges: dict[int, list[Piece]], start: int, end: int) -> Iterator[tuple[int, ...]]:
