@@ -85,7 +85,9 @@ class DataConfig(Section):
     columns: tuple[str, ...] = Field(
         (), description="names for the columns of pairs in csv and tsv without such a line"
     )
-    tokenizer: Literal["word", "bpe"] | str = Field("word", description="word, bpe, or a folder with a tokenizer")
+    tokenizer: Literal["word", "bpe"] | str = Field(
+        "word", description="word, bpe, or a folder with a tokenizer of this library or of another"
+    )
     min_count: int = Field(11, ge=1, description="a word must occur this often to enter the vocabulary")
     vocab_size: int | None = Field(None, ge=8, description="cap of the vocabulary (the size for bpe)")
     duplicates: Literal["keep", "drop"] = "keep"

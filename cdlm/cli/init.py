@@ -53,8 +53,7 @@ def init(
     """
     name = short_name(corpus)
     path = out or Path(f"{name}.yaml")
-    if path.exists() and not force:
-        raise FileExistsError(f"{path} is there already; choose another --out, or replace it with --force")
+    _check_place(path, name, force)
     console = screen()
     with waiting("reading the corpus"):
         from cdlm.data.inspection import inspect_corpus
@@ -76,6 +75,18 @@ def init(
     show_proposal(console, chosen, minutes)
     console.print(Text(f"config: {path}"), soft_wrap=True)
     console.print(Text(f"next:   {shlex.join(['cdlm', 'train', '--config', str(path)])}", "dim"), soft_wrap=True)
+
+
+def _check_place(path: Path, name: str, force: bool) -> None:
+    """Before anything is read or measured, which takes a minute."""
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder; give --out a file in it, such as {path / name}.yaml")
+    if path.exists() and not force:
+        raise FileExistsError(f"{path} is there already; choose another --out, or replace it with --force")
+    if not path.parent.is_dir():
+        folder = shlex.quote(str(path.parent))
+        fix = f"make it first (mkdir -p {folder}), or choose another --out"
+        raise NotADirectoryError(f"no folder {folder} for the configuration; {fix}")
 
 
 def short_name(corpus: str) -> str:

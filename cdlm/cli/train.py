@@ -120,7 +120,8 @@ def _run(settings: "RunConfig", console: Console, max_minutes: float | None, res
     if last is not None:
         console.print(Text(f"model: {best} ({short_time(monotonic() - started)})"), soft_wrap=True)
     if not quiet:
-        console.print(Text(f"try:   cdlm generate --model {best}", "dim"), soft_wrap=True)
+        source = ' --source "TEXT"' if settings.data.source_column else ""
+        console.print(Text(f"try:   cdlm generate --model {best}{source}", "dim"), soft_wrap=True)
     if not ended and signals.exit_code:
         raise typer.Exit(signals.exit_code)
 

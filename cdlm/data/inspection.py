@@ -39,6 +39,7 @@ class Inspection:
 
     Attributes:
         source, files, size: its name, how many files, their bytes. passed_over: other files, by ending.
+        unpacked: bytes once unpacked. rows_in_all: rows of the whole corpus; both estimated where reading all would tell.
         rows, empty, duplicates: rows read, of these without a word, and of the others equal to an earlier one.
         lines: the others, duplicates included. lengths: words of each. words: every word and how often it occurs.
         scripts: shares of the letters by script, the largest first. suspicions: kinds of rows that look wrong.
@@ -47,7 +48,9 @@ class Inspection:
     source: str
     files: int
     size: int
+    unpacked: int
     complete: bool
+    rows_in_all: int
     rows: int
     empty: int
     duplicates: int
@@ -57,12 +60,6 @@ class Inspection:
     scripts: dict[str, float]
     suspicions: tuple[Suspicion, ...]
     passed_over: dict[str, int]
-
-    @property
-    def rows_in_all(self) -> int:
-        """Rows of the whole corpus, estimated from its bytes where only its beginning was read."""
-        read = sum(len(line.encode()) + 1 for line in self.lines)
-        return self.rows if self.complete else round(self.rows * max(1.0, self.size / read))
 
     @property
     def spaced(self) -> bool:
@@ -107,7 +104,9 @@ def inspect_corpus(name: str, text_column: str = "text", rows: int = ROWS) -> In
         name,
         len(source.parts),
         source.size,
+        source.unpacked,
         all(len(head) <= each for head in heads),
+        sum(len(h) if len(h) <= each else p.count_rows(each) for h, p in zip(heads, source.parts, strict=True)),
         len(texts),
         len(texts) - len(lines),
         len(lines) - len(set(lines)),

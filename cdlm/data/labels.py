@@ -22,10 +22,15 @@ class LabelsError(ValueError):
 
 @dataclass(frozen=True)
 class LabelledTexts:
-    """Texts and, field by field, the label of each; None where a text has no label in that field."""
+    """Texts and, field by field, the label of each; None where a text has no label in that field.
+
+    ``empty`` and ``unlabelled`` count the rows that were left out: without a text, and of the others without any label.
+    """
 
     texts: tuple[str, ...]
     labels: dict[str, tuple[str | None, ...]]
+    empty: int = 0
+    unlabelled: int = 0
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -44,7 +49,8 @@ class LabelledTexts:
 def read_labelled(
     source: str | Path, *, text_column: str = "text", label_columns: Sequence[str] | None = None
 ) -> LabelledTexts:
-    """Read a csv, tsv, jsonl or parquet file. Rows without a text are dropped; labels become strings.
+    """Read a csv, tsv, jsonl or parquet file. Rows without a text or without any label are left out and counted;
+    labels become strings.
 
     Without ``label_columns`` the labels stand in the column ``label``, or in the only column beside the text.
 
@@ -57,11 +63,14 @@ def read_labelled(
     _check_named(file, columns, {text_column, *(label_columns or ["label"])})
     fields = _fields(file, list(columns), text_column, label_columns)
     texts = _texts(file, columns[text_column], text_column)
-    rows = [i for i, text in enumerate(texts) if text]
-    if len(rows) < 2:
-        raise LabelsError(f"{file} holds {len(rows)} texts in its column {text_column!r}; give at least two")
-    labels = {field: tuple(_label(file, field, columns[field][i]) for i in rows) for field in fields}
-    found = LabelledTexts(tuple(texts[i] for i in rows), labels)
+    full = [i for i, text in enumerate(texts) if text]
+    if len(full) < 2:
+        raise LabelsError(f"{file} holds {len(full)} texts in its column {text_column!r}; give at least two")
+    labels = {field: {i: _label(file, field, columns[field][i]) for i in full} for field in fields}
+    rows = [i for i in full if any(labels[field][i] is not None for field in fields)]
+    kept = {field: tuple(labels[field][i] for i in rows) for field in fields}
+    counts = len(texts) - len(full), len(full) - len(rows)
+    found = LabelledTexts(tuple(texts[i] for i in rows), kept, *counts)
     for field in fields:
         _check_classes(file, field, found.values(field))
     return found
@@ -108,7 +117,7 @@ def _fields(file: Path, names: list[str], text_column: str, label_columns: Seque
 
 
 def _texts(file: Path, values: Sequence[object], column: str) -> list[str]:
-    texts = ["" if value is None else str(value).strip() for value in values]
+    texts = ["" if _missing(value) else str(value).strip() for value in values]
     swallowed = next((text for text in texts if "\n" in text), None) if file.suffix.lower() == ".tsv" else None
     if swallowed is not None:
         raise LabelsError(
@@ -118,8 +127,12 @@ def _texts(file: Path, values: Sequence[object], column: str) -> list[str]:
     return texts
 
 
+def _missing(value: object) -> bool:
+    return value is None or (isinstance(value, float) and math.isnan(value))
+
+
 def _label(file: Path, field: str, value: object) -> str | None:
-    if value is None or (isinstance(value, float) and math.isnan(value)):
+    if _missing(value):
         return None
     if isinstance(value, (list, dict)):
         raise LabelsError(f"{file}: the column {field!r} holds {value!r}; give one label a row")

@@ -4,6 +4,8 @@ import csv
 import gzip
 import io
 import json
+import math
+import re
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -27,6 +29,8 @@ PACKED = {".gz": "gzip", ".zst": "zstd"}
 LONGEST = 10_000_000
 """Characters of a row. A file without line breaks is read no further than that, whatever its size."""
 _NAMED_WITHIN = 100
+_HALVED = re.compile("[\ud800-\udfff]")
+_TOO_DEEP = "nested too deeply to be read; leave such values out, a row is an object of texts"
 
 
 class CorpusError(ValueError):
@@ -57,7 +61,7 @@ def refusing(file: Path, kind: str) -> Iterator[None]:
         raise
     except UnicodeDecodeError:
         raise CorpusError(f"{file} is not UTF-8 ({_first_bad_byte(file)}); {CONVERT}") from None
-    except (OSError, EOFError, zlib.error, ValueError, csv.Error) as error:
+    except (OSError, EOFError, zlib.error, ValueError, csv.Error, RecursionError) as error:
         raise CorpusError(f"{file} cannot be read as {_named(file, kind)}: {_first_line(error)}") from None
 
 
@@ -103,11 +107,11 @@ def column_names(file: Path) -> list[str]:
     check_text(file, kind)
     with refusing(file, kind):
         if kind == "csv":
-            return next(_csv(file))
+            return next(csv_rows(file))
         if kind == "parquet":
             return list(pyarrow.parquet.read_schema(file).names)
-        rows = islice(_objects(file), _NAMED_WITHIN) if kind == "json" else ()
-        return list(dict.fromkeys(name for row in rows for name in row))
+        rows = islice(objects(file), _NAMED_WITHIN) if kind == "json" else ()
+        return list(dict.fromkeys(name for _, row in rows for name in row))
 
 
 def check_text(file: Path, kind: str) -> None:
@@ -144,36 +148,49 @@ def _text_rows(file: Path, _: str, start: int) -> Iterator[str]:
 def _json_rows(file: Path, column: str, start: int) -> Iterator[str]:
     known = column_names(file)
     _check_column(file, column, known)
-    for number, row in enumerate(_objects(file), 1):
-        if number > start:
-            yield as_text(str(file), column, row.get(column))
+    for where, row in islice(objects(file), start, None):
+        text = as_text(f"{file}: {where}", column, row.get(column))
+        if not text.isascii() and _HALVED.search(text):
+            fix = "a character is cut in half there (half of a \\ud83d\\ude00); write it whole or leave it out"
+            raise CorpusError(f"{file}: {where}: the column {column!r} is no text: {fix}")
+        yield text
 
 
-def _objects(file: Path) -> Iterator[dict[str, Any]]:
-    """The objects of a list, or of one line each."""
+def objects(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The objects of a list, or of one line each, and where they stand."""
     with io.TextIOWrapper(open_bytes(file), encoding="utf-8-sig") as handle:
-        first = handle.read(1)
+        skipped, first = 0, handle.read(1)
         while first.isspace():
-            first = handle.read(1)
+            skipped, first = skipped + (first == "\n"), handle.read(1)
         whole = first == "["  # one list, or an object a line
-        listed = json.loads(first + handle.read()) if whole else _by_line(first, handle)
-        for number, row in enumerate(listed, 1):
+        for where, row in _of_list(first, handle) if whole else _by_line(first, handle, skipped + 1):
             if not isinstance(row, dict):
-                raise ValueError(f'row {number} is {type(row).__name__}, not an object such as {{"text": "…"}}')
-            yield row
+                raise ValueError(f'{where} is {type(row).__name__}, not an object such as {{"text": "…"}}')
+            yield where, row
 
 
-def _by_line(first: str, handle: io.TextIOWrapper) -> Iterator[Any]:
-    for number, line in enumerate(chain([first + handle.readline()], handle), 1):
+def _of_list(first: str, handle: io.TextIOWrapper) -> Iterator[tuple[str, Any]]:
+    try:
+        listed = json.loads(first + handle.read())
+    except RecursionError:
+        raise ValueError(f"a row is {_TOO_DEEP}") from None
+    yield from ((f"row {number}", row) for number, row in enumerate(listed, 1))
+
+
+def _by_line(first: str, handle: io.TextIOWrapper, number: int) -> Iterator[tuple[str, Any]]:
+    for at, line in enumerate(chain([first + handle.readline()], handle), number):
         if line.strip():
             try:
-                yield json.loads(line)
+                value = json.loads(line)
             except ValueError as error:
-                raise ValueError(f"line {number}: {error}") from None
+                raise ValueError(f"line {at}: {error}") from None
+            except RecursionError:
+                raise ValueError(f"line {at} is {_TOO_DEEP}") from None
+            yield f"line {at}", value
 
 
 def _csv_rows(file: Path, column: str, start: int) -> Iterator[str]:
-    rows = _csv(file)
+    rows = csv_rows(file)
     names = next(rows)
     _check_column(file, column, names)
     place = names.index(column)
@@ -186,14 +203,14 @@ def _csv_rows(file: Path, column: str, start: int) -> Iterator[str]:
         yield value
 
 
-def _csv(file: Path) -> Iterator[list[str]]:
+def csv_rows(file: Path) -> Iterator[list[str]]:
     """The names of the columns, then the rows; strict, because a quote left open would swallow the rows behind it."""
     csv.field_size_limit(LONGEST)
     mark = "\t" if ending(file).lower() == ".tsv" else ","
     with io.TextIOWrapper(open_bytes(file), encoding="utf-8-sig", newline="") as handle:
         rows = csv.reader(handle, delimiter=mark, strict=True)
         try:
-            names = next(rows, [])
+            names = next(filter(None, rows), [])
             yield names
             for row in rows:
                 if len(row) not in (0, len(names)):
@@ -226,7 +243,7 @@ def as_text(source: str, column: str, value: object) -> str:
     """
     if isinstance(value, str):
         return value
-    if value is None:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
     if isinstance(value, int | float):
         return str(value)
@@ -245,10 +262,15 @@ CHOOSE = "Choose with --text-column, in a configuration with data.text_column"
 
 def missing_column(source: str, column: str, names: list[str], fix: str = CHOOSE) -> CorpusError:
     """What to say where the text column is not among those there are."""
+    return CorpusError(f"{source} has no column {column!r}; columns: {', '.join(names)}. {odd_mark(names) or fix}")
+
+
+def odd_mark(names: list[str]) -> str | None:
+    """What to say where all names stand in one, because another mark than that of its ending parts them."""
     odd = next((mark for mark in ";|\t," if len(names) == 1 and mark in names[0]), None)
-    if odd is not None:
-        fix = f"The values seem to be parted by {odd!r}: write commas in a csv file, tabs in a tsv file"
-    return CorpusError(f"{source} has no column {column!r}; columns: {', '.join(names)}. {fix}")
+    if odd is None:
+        return None
+    return f"The values seem to be parted by {odd!r}: write commas in a csv file, tabs in a tsv file"
 
 
 def _first_bad_byte(file: Path) -> str:

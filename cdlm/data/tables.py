@@ -1,14 +1,22 @@
-"""Tables read through ``datasets``: every column of one file, and the text of data sets on the Hugging Face Hub."""
+"""Tables: every column of one file, and the text of data sets on the Hugging Face Hub, read through ``datasets``."""
 
-import csv
 import hashlib
-import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cdlm.data.readers import PACKED, CorpusError, as_text, check_text, kind_of, missing_column
+from cdlm.data.readers import (
+    PACKED,
+    CorpusError,
+    as_text,
+    check_text,
+    csv_rows,
+    kind_of,
+    missing_column,
+    odd_mark,
+    refusing,
+)
 
 HUB = "hub:"
 _AT_ONCE = 1000
@@ -21,17 +29,26 @@ def read_columns(file: Path) -> dict[str, list[object]]:
     Raises:
         CorpusError: see :func:`cdlm.data.readers.read_rows`; or the file has no columns, or two of one name.
     """
-    import datasets  # noqa: PLC0415
-
     loader = _loader(file)
     if loader == "text":
         raise CorpusError(f"{file} has no columns; give a csv, tsv, jsonl or parquet file")
-    # Left to infer, pandas reads 01 as 1, and 1 as 1.0 as soon as one row has nothing there.
-    features = (
-        datasets.Features({name: datasets.Value("string") for name in _header(file)}) if loader == "csv" else None
-    )
-    table = _load(loader, file, features)
+    if loader == "csv":
+        return _read_csv(file)
+    table = _load(loader, file)
     return {name: _named(table.features[name], list(table[name])) for name in table.column_names}
+
+
+def _read_csv(file: Path) -> dict[str, list[object]]:
+    """As strictly as a corpus: pandas would drop a short last row, and read 01 as 1."""
+    with refusing(file, "csv"):
+        rows = csv_rows(file)
+        names = next(rows)
+        if len(set(names)) < len(names):
+            raise CorpusError(f"{file} names two columns alike on its first line: {', '.join(names)}")
+        if odd := odd_mark(names):
+            raise CorpusError(f"{file} has one column, {names[0]!r}. {odd}")
+        table = list(rows)
+    return {name: [row[place] for row in table] for place, name in enumerate(names)}
 
 
 def _loader(file: Path) -> str:
@@ -42,19 +59,15 @@ def _loader(file: Path) -> str:
     return kind
 
 
-def _load(loader: str, file: Path, features: Any = None) -> Any:
+def _load(loader: str, file: Path) -> Any:
     import datasets  # noqa: PLC0415
 
-    build = {"csv": datasets.Dataset.from_csv, "json": datasets.Dataset.from_json}
-    build["parquet"] = datasets.Dataset.from_parquet
-    options: dict[str, Any] = {"sep": "\t"} if file.suffix.lower() == ".tsv" else {}
-    if features is not None:
-        options |= {"features": features, "keep_default_na": False}
+    build = {"json": datasets.Dataset.from_json, "parquet": datasets.Dataset.from_parquet}
     shown, level = not datasets.are_progress_bars_disabled(), datasets.logging.get_verbosity()
     datasets.disable_progress_bars()
     datasets.logging.set_verbosity(datasets.logging.CRITICAL)  # what goes wrong is said once, by the error
     try:
-        return build[loader](str(file), **options)
+        return build[loader](str(file))
     except (datasets.exceptions.DatasetGenerationError, ValueError, OSError) as error:
         raise CorpusError(f"{file} cannot be read as {loader}: {error.__cause__ or error}") from None
     finally:
@@ -63,35 +76,12 @@ def _load(loader: str, file: Path, features: Any = None) -> Any:
             datasets.enable_progress_bars()
 
 
-def _header(file: Path) -> list[str]:
-    """The names on the first line of a csv or tsv file."""
-    mark = "\t" if file.suffix.lower() == ".tsv" else ","
-    rows = csv.reader(io.StringIO(_decode(file), newline=""), delimiter=mark)
-    try:
-        names, first = next(rows, []), next(rows, [])
-    except csv.Error as error:
-        raise CorpusError(f"{file} cannot be read as csv: {error}; is a double quote left open?") from None
-    if len(set(names)) < len(names):
-        raise CorpusError(f"{file} names two columns alike on its first line: {', '.join(names)}")
-    if len(first) > len(names):  # pandas would take the first of them for row names
-        fix = f"put values that hold {mark!r} in double quotes"
-        raise CorpusError(f"{file} names {len(names)} columns, its next line holds {len(first)} values; {fix}")
-    return names
-
-
 def _named(feature: Any, values: list[object]) -> list[object]:
     """Numbers that the file itself has names for (``ClassLabel``) become those names; -1 is its mark for none."""
     names = getattr(feature, "names", None)
     if names is None:
         return values
     return [names[v] if isinstance(v, int) and 0 <= v < len(names) else None for v in values]
-
-
-def _decode(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise CorpusError(f"{file} is not UTF-8 (byte {error.start}); convert it first") from None
 
 
 @dataclass(frozen=True)
@@ -126,6 +116,10 @@ class HubTable:
         """Bytes in the cache."""
         return int(self.table.data.nbytes)
 
+    def unpacked(self, within: int) -> int:
+        """The same: the cache is not packed."""
+        return self.size
+
     @property
     def columns(self) -> list[str]:
         """Their names."""
@@ -142,6 +136,10 @@ class HubTable:
         texts = self.table.select_columns([text_column])
         for at in range(start, len(texts), _AT_ONCE):
             yield from (as_text(self.name, text_column, value) for value in texts[at : at + _AT_ONCE][text_column])
+
+    def count_rows(self, sampled: int) -> int:
+        """Known without reading any."""
+        return len(self.table)
 
     def stamp(self, share: float = 1.0) -> str:
         """Of the split's length and up to 1,000 of its rows, evenly spread, the first and the last among them."""

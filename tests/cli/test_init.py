@@ -41,6 +41,18 @@ def test_init_tells_what_is_there_and_trains(run, mine):
     assert "model: runs/my-corpus/best" in run("train", "--config", "my-corpus.yaml", *SHORT).stdout
 
 
+@pytest.mark.parametrize(
+    ("out", "says"),
+    [
+        ("no dir/x.yaml", "no folder 'no dir' for the configuration; make it first (mkdir -p 'no dir')"),
+        (".", "is a folder; give --out a file in it, such as my-corpus.yaml"),
+    ],
+)
+def test_init_checks_where_it_writes_before_it_reads(run, mine, out, says, monkeypatch):
+    monkeypatch.setattr("cdlm.data.inspection.inspect_corpus", lambda *_: pytest.fail("read"))
+    assert says in run("init", mine, "--out", out, "--force", code=2).stderr
+
+
 def test_init_leaves_a_configuration_alone(run, mine):
     Path("my-corpus.yaml").write_text("mine", encoding="utf-8")
     assert "--force" in run("init", mine, code=2).stderr
@@ -94,7 +106,7 @@ def proposal(folder, rows, minutes, seconds, monkeypatch, *, corpus=None, **sett
 
 def test_proposal_grows_with_the_time_and_keeps_within_it(tmp_path, monkeypatch):
     rows = [f"the {a} {b} sees a dog ." for a in "red big old".split() for b in "cat dog".split()] * 20
-    ten_megabytes = {"complete": False, "size": 10**7}
+    ten_megabytes = {"complete": False, "rows_in_all": 500_000}
     sizes = []
     for minutes in (1, 30, 300):
         found = proposal(tmp_path, rows, minutes, 0.01, monkeypatch, corpus=ten_megabytes)

@@ -18,7 +18,9 @@ def table(tiny_run, tmp_path):
     lines = [line for line in tiny_run.lines if "cheap" in line or "dear" in line]
     rows = [f"{line},{'pos' if 'cheap' in line else 'neg'}" for line in lines]
     path = tmp_path / "moods.csv"
-    path.write_text("\n".join(["text,label", *rows, "an unseen text,pos"]) + "\n", encoding="utf-8")
+    path.write_text(
+        "\n".join(["text,label", *rows, "an unseen text,pos", ",pos", f"{lines[0]},"]) + "\n", encoding="utf-8"
+    )
     return path
 
 
@@ -26,7 +28,14 @@ def test_it_shows_figures_and_the_next_step_works(run, e2e, table, tmp_path):
     out = tmp_path / "mood"
     options = ("--task", "sentiment", "--data", str(table), "--out", str(out), "--steps", "3", "--texts", "4")
     shown = run("train-controller", *options).stdout
-    for part in ("held out", "1 left out", "sentiment, clean", "sentiment, judge", f"controller: {out}"):
+    for part in (
+        "held out",
+        "1 left out",
+        "rows left out: 1 without a text, 1 without a label",
+        "sentiment, clean",
+        "sentiment, judge",
+        f"controller: {out}",
+    ):
         assert part in shown
     assert re.search(r"sentiment pos +\d+% +\d+%", shown), "how far it steers"
     assert "train_runtime" not in shown, "no dictionaries of the trainer"
@@ -41,6 +50,7 @@ def test_all_options_arrive(run, monkeypatch, tmp_path):
     called = {}
     monkeypatch.setattr(controllers, "train_controller", lambda *given, **named: called.update(named, given=given))
     monkeypatch.setattr("cdlm.cli.train_controller._show", lambda *_: None)
+    monkeypatch.setattr("cdlm.cli.train_controller._left_out", lambda *_: "")
     monkeypatch.setattr("cdlm.cli.train_controller._steer", lambda *given: called.update(steered=given[3]))
     options = "--model m --task labels --data d --out o --steps 4 --text-column t --label-column a --label-column b"
     options += " --source-column s --texts 5"

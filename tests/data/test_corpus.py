@@ -103,6 +103,13 @@ def test_reader_keeps_words_that_look_like_no_value(tmp_path: Path) -> None:
     assert read_lines(str(tmp_path / "c.csv")) == ["NA", "01", "null"]
 
 
+def test_json_row_that_is_not_a_number_is_empty(tmp_path: Path) -> None:
+    (tmp_path / "c.jsonl").write_text('{"text": "a"}\n{"text": NaN}\n{"text": 7}\n{"text": "b \\ud83d\\ude00"}\n')
+    corpus = load_corpus(str(tmp_path / "c.jsonl"))
+    assert sorted(corpus.train + corpus.validation) == ["7", "a", "b 😀"]
+    assert (corpus.tally.rows, corpus.tally.empty) == (4, 1)
+
+
 def test_corpus_counts_what_it_leaves_out(tmp_path: Path) -> None:
     train = write(tmp_path / "t.txt", ["a", "", "b", " ", "a", "c"])
     valid = write(tmp_path / "v.txt", ["c", "d"])
@@ -161,7 +168,16 @@ def test_corpus_leaves_out_missing_values(tmp_path: Path) -> None:
         ("cut.csv.zst", PACK[".zst"](b"text\n" * 999)[:-3], "cannot be read as csv in zstd"),
         ("not.txt.gz", b"one", "cannot be read as text in gzip"),
         ("lists.jsonl", b'{"text": ["a", "b"]}', "the column 'text' holds list values"),
-        ("strings.jsonl", b'"a"\n', "row 1 is str, not an object"),
+        ("strings.jsonl", b'"a"\n', "line 1 is str, not an object"),
+        ("list.json", b'[{"text": "a"}, "b"]', "row 2 is str, not an object"),
+        (
+            "cut.jsonl",
+            b'\n{"text": "a"}\n\n{"text": "cut \\ud83d"}\n',
+            r"cut.jsonl: line 4: .*character is cut in half",
+        ),
+        ("deep.jsonl", b'{"text": "a"}\n' + b'{"text": ' + b"[" * 99999, "line 2 is nested too deeply"),
+        ("deep.json", b'[{"text": ' + b"[" * 99999, "a row is nested too deeply"),
+        ("late.jsonl", b'{"text": "a"}\n{"text": {}}\n', "late.jsonl: line 2: the column 'text' holds dict values"),
         ("second.jsonl", b'{"text": "a"}\n{"te', "line 2: Unterminated string"),
     ],
 )

@@ -1,14 +1,21 @@
 """What is found in a corpus: counts against plain counting, scripts, rows that look wrong."""
 
+import gzip
+import json
+import random
 from collections import Counter
 from pathlib import Path
 
+import psutil
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cdlm.data.corpus import CorpusError
 from cdlm.data.inspection import Inspection, inspect_corpus, scripts
+from cdlm.data.sources import check_memory, find_source, unpacked_size
 
 
 def inspected(folder: Path, lines: list[str], **settings: int) -> Inspection:
@@ -52,6 +59,53 @@ def test_inspection_of_the_beginning_estimates_the_rest(tmp_path: Path) -> None:
     assert not found.complete
     assert found.rows == 100
     assert found.rows_in_all == pytest.approx(1000, rel=0.01)
+
+
+def zstd(content: bytes) -> bytes:
+    return bytes(pa.Codec("zstd").compress(content, asbytes=True))
+
+
+TEXTS = [".txt", ".csv", ".tsv", ".jsonl", ".json"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "pack"), [(".parquet", ""), *((kind, pack) for kind in TEXTS for pack in ("", ".gz", ".zst"))]
+)
+def test_inspection_estimates_rows_whatever_stands_beside_the_text(kind: str, pack: str, tmp_path: Path) -> None:
+    rows = [{"id": f"{i:06}", "wide": "wide, \n" * 20, "text": f"line number {i:06}"} for i in range(3000)]
+    mark = "\t" if kind == ".tsv" else ","
+    file = tmp_path / f"c{kind}{pack}"
+    if kind == ".parquet":
+        pq.write_table(pa.Table.from_pylist(rows), file)
+    else:
+        quoted = "".join(mark.join(f'"{value}"' for value in row.values()) + "\n" for row in rows)
+        texts = {".txt": "".join(row["text"] + "\r\n" for row in rows), ".json": json.dumps(rows)}
+        texts[".jsonl"] = "".join(json.dumps(row) + "\n" for row in rows)
+        content = texts.get(kind, mark.join(rows[0]) + "\n" + quoted).encode()
+        file.write_bytes({".gz": gzip.compress, ".zst": zstd}.get(pack, bytes)(content))
+    found = inspect_corpus(str(file), rows=300)
+    assert not found.complete
+    assert found.rows_in_all == pytest.approx(3000, rel=0.001)
+    assert inspect_corpus(str(file), rows=3000).rows_in_all == 3000
+
+
+@pytest.mark.parametrize("pack", [".gz", ".zst"])
+def test_unpacked_size_is_close_where_not_all_is_unpacked(pack: str, tmp_path: Path) -> None:
+    pick = random.Random(0)
+    content = "".join(f"{pick.random()} a line\n" for _ in range(100_000)).encode()
+    file = tmp_path / f"c.txt{pack}"
+    file.write_bytes((gzip.compress if pack == ".gz" else zstd)(content))
+    assert unpacked_size(file) == len(content)
+    assert unpacked_size(file, within=500_000) == pytest.approx(len(content), rel=0.1)
+
+
+def test_memory_is_checked_for_what_is_unpacked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "c.txt.gz").write_bytes(gzip.compress(b"a line\n" * 10_000))
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: type("Memory", (), {"available": 500_000}))
+    check_memory(find_source(str(tmp_path / "c.txt.gz")))
+    assert "data.streaming=true" in caplog.text
 
 
 @pytest.mark.parametrize(
