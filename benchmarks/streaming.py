@@ -74,7 +74,11 @@ def config(train: Path, steps: int, *, streaming: bool) -> RunConfig:
     never = {"save_every": 10**9, "eval_every": 10**9, "log_every": 10**9}
     return parse_config(
         {
-            "data": {"train": str(train), "min_count": 1, "streaming": streaming, "sample": 20_000},
+            "data": {
+                "train": str(train),
+                "min_count": 1,
+                **({"streaming": True, "sample": 20_000} if streaming else {}),
+            },
             "model": {"embedding_dim": 16, "max_length": 32, "backbone": backbone},
             "train": {"steps": steps, "tokens_per_batch": 2048, "device": "cpu", **never},
         }

@@ -23,7 +23,7 @@ def uniform_model() -> DiffusionLM:
     sizes = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
     backbone = {"model_type": "bert", **sizes}
     model = DiffusionLM(
-        DiffusionLMConfig(vocab_size=len(WORDS), embedding_dim=8, max_length=40, backbone=backbone)
+        DiffusionLMConfig(vocab_size=len(WORDS), embedding_dim=8, max_length=40, output_prior=True, backbone=backbone)
     ).eval()
     with torch.no_grad():
         model.head.weight.zero_()

@@ -21,7 +21,9 @@ def small_model() -> DiffusionLM:
     torch.manual_seed(0)
     sizes = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
     backbone = {"model_type": "bert", **sizes}
-    config = DiffusionLMConfig(vocab_size=VOCAB, embedding_dim=4, max_length=16, schedule="cosine", backbone=backbone)
+    # With the output prior a network that has learned nothing listens to its latents.
+    settings = {"schedule": "cosine", "output_prior": True, "backbone": backbone}
+    config = DiffusionLMConfig(vocab_size=VOCAB, embedding_dim=4, max_length=16, **settings)
     return DiffusionLM(config).eval()
 
 
