@@ -20,8 +20,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
-from speed_report import RESULTS, Spread, facts, heading, interleaved, load_before, save
+from speed_report import RESULTS, Spread, facts, forget_peak, heading, interleaved, load_before, peak_mib, save
 
 from cdlm.diffusion.configuration import DiffusionLMConfig
 from cdlm.diffusion.model import DiffusionLM
@@ -161,15 +162,12 @@ def memory_of(variant: Variant, path: str) -> float:
 
 
 def peak_memory(variant: Variant) -> float:
-    """MiB by which one evaluation raises this process's peak, weights not counted."""
-    import resource  # noqa: PLC0415 - not on Windows, where nothing else of the script needs it
-
+    """MiB by which one evaluation raises the resident memory of this process at most, weights not counted."""
     run = evaluation(variant, "cpu")
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    forget_peak()
+    before = psutil.Process().memory_info().rss / 2**20
     run()
-    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    unit = 2**20 if sys.platform == "darwin" else 2**10
-    return (after - before) / unit
+    return max(0.0, peak_mib() - before)
 
 
 def markdown(report: dict[str, Any]) -> str:

@@ -18,7 +18,7 @@ from statistics import fmean
 from typing import Any
 
 import torch
-from speed_report import RESULTS, Spread, facts, heading, interleaved, load_before, save
+from speed_report import RESULTS, Spread, facts, heading, interleaved, load_before, peak_mib, save
 from training_speed import measure_training, training_figures
 
 from cdlm.output import Output
@@ -36,11 +36,11 @@ def main(arguments: list[str] | None = None) -> None:
     torch.set_num_threads(1)
     pipe = Pipeline.from_pretrained(args.model)
     load = load_before()
-    floor = peak_memory()
+    floor = peak_mib()
     writing = measure_writing(pipe, rounds=1 if args.quick else args.rounds)
-    writes = peak_memory()
+    writes = peak_mib()
     times, top = measure_training(pipe, warm=2, steps=4 if args.quick else args.steps)
-    memory = {"model loaded": floor, f"writing {max(BATCHES)} texts at once": writes, "training": peak_memory()}
+    memory = {"model loaded": floor, f"writing {max(BATCHES)} texts at once": writes, "training": peak_mib()}
     command = f"python benchmarks/speed.py --rounds {args.rounds} --steps {args.steps}" + " --quick" * args.quick
     name = args.model if not Path(args.model).exists() else Path(args.model).name
     known = facts(command, load, quick=args.quick, model=name, parameters=pipe.model.num_parameters())
@@ -69,13 +69,6 @@ class Request:
     def __call__(self) -> None:
         written = self.ask(seed=len(self.costs), batch_size=self.size)
         self.costs.append(written.cost / self.size)
-
-
-def peak_memory() -> float:
-    """The most this process has held so far, in MB; it never falls, so each stage shows what it added."""
-    import resource  # noqa: PLC0415 - not on Windows, where nothing else of the script needs it
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def measure_writing(pipe: Pipeline, rounds: int) -> dict[str, dict[str, Any]]:
@@ -115,7 +108,7 @@ def markdown(report: dict[str, Any]) -> str:
         _row(name, s, TRAINING_BAR if name.startswith("share") else None, ">=")
         for name, s in report["training"].items()
     ]
-    lines += ["", "| peak memory of the process up to | MB |", "|---|---|"]
+    lines += ["", "| peak memory of the process up to | MiB |", "|---|---|"]
     lines += [f"| {stage} | {held:.0f} |" for stage, held in report["memory"].items()]
     lines += [
         "",

@@ -1,6 +1,8 @@
 """What the speed benchmarks share: measuring in turns, medians with quartiles, and reports that say where they come from."""
 
+import contextlib
 import os
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -45,6 +47,22 @@ def interleaved(work: Sequence[Callable[[], Any]], rounds: int) -> list[list[flo
             if number >= 0:
                 seconds[place].append(time.perf_counter() - began)
     return seconds
+
+
+def peak_mib() -> float:
+    """The most resident memory that this process has held since it began, or since :func:`forget_peak`, in MiB."""
+    status = Path("/proc/self/status")
+    if status.is_file():  # ``ru_maxrss`` is handed on to a new process, which then seems to begin at its parent's peak
+        return next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("VmHWM")) / 1024
+    import resource  # noqa: PLC0415 - not on Windows
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def forget_peak() -> None:
+    """Begin to count the peak anew, from what is held now; where that cannot be done it stays as it is."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
 
 
 def facts(command: str, load: float, *, quick: bool, **measured: Any) -> dict[str, Any]:

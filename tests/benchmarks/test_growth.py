@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 
@@ -35,6 +36,25 @@ def test_a_random_model_has_the_vocabulary_and_takes_the_length(benchmark_module
     assert logits.shape == (2, 70, 60)
     again = growth.random_model(growth.Variant(length=70, batch=2, vocabulary=60))
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters(), strict=True))
+
+
+def test_the_peak_sees_what_was_held_for_a_moment(benchmark_module):
+    report = benchmark_module("speed_report")
+    report.forget_peak()
+    before = report.peak_mib()
+    np.ones(8 << 20)  # 64 MiB, gone at once
+    assert 60 < report.peak_mib() - before < 80
+
+
+def test_a_process_of_its_own_does_not_begin_at_its_parents_peak(benchmark_module):
+    growth = benchmark_module("growth")
+    held = np.ones(64 << 20)  # 512 MiB
+    short, long = (
+        growth.memory_of(growth.Variant(length=length, batch=4, vocabulary=5_000), "cpu") for length in (64, 512)
+    )
+    assert held.size
+    assert long > 2 * short
+    assert long > 4 * 512 * 5_000 * 4 / 2**20  # its logits alone
 
 
 @pytest.mark.slow
