@@ -131,10 +131,14 @@ def _text(found: "Inspection") -> list[tuple[str, str]]:
     often = sum(count >= 11 for count in found.words.values())
     words = f"{len(found.words):,} different words of {found.words.total():,}; {often:,} occur 11 times or more "
     apart = "" if found.spaced else "; words do not stand apart"
-    scripts = ", ".join(f"{name} {share:.1%}" for name, share in list(found.scripts.items())[:4])
+    scripts, spoken = (
+        ", ".join(f"{name} {share:.1%}" for name, share in list(shares.items())[:4])
+        for shares in (found.scripts, found.languages)
+    )
     return [
         ("words a row", f"{spread}  {curve}"),
         ("vocabulary", words + f"and are {found.covered(11):.1%} of the text"),
+        ("languages", spoken or "none"),
         ("scripts", (scripts or "no letters") + apart),
     ]
 

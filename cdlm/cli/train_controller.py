@@ -101,8 +101,7 @@ def train_controller(
             report=shown.report,
         )
     _steer(model, folder, data, texts)
-    left_out = _left_out(task, data, text_column, label_column)
-    _show(console, model, folder, monotonic() - started, left_out)
+    _show(console, model, folder, monotonic() - started)
 
 
 def _steer(model: str, folder: Path, data: str, texts: int) -> None:
@@ -139,27 +138,17 @@ class _Screen(ExitStack):
         self.training.update(progress)
 
 
-def _left_out(task: str, data: str, text_column: str, label_columns: list[str] | None) -> str:
-    """Rows of a table that taught nothing, because they lack a text or a label."""
-    if task not in ("labels", "sentiment"):
-        return ""
-    from cdlm.data.labels import read_labelled
-
-    table = read_labelled(data, text_column=text_column, label_columns=label_columns)
-    counts = {"without a text": table.empty, "without a label": table.unlabelled}
-    return ", ".join(f"{count:,} {why}" for why, count in counts.items() if count)
-
-
-def _show(console: Console, model: str, folder: Path, seconds: float, rows_left_out: str = "") -> None:
+def _show(console: Console, model: str, folder: Path, seconds: float) -> None:
     from cdlm.shelf import CONFIG
+    from cdlm.training.cards import rows_left_out
 
     config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
     facts = config["facts"]
     left_out = f"; {facts['skipped']:,} left out, the model cannot write them" if facts["skipped"] else ""
     left_out += " or read their sources" if facts["skipped"] and "sources" in facts else ""
     console.print(Text(f"{facts['texts']:,} texts, {facts['held_out']:,} held out{left_out}"), soft_wrap=True)
-    if rows_left_out:
-        console.print(Text(f"rows left out: {rows_left_out}"), soft_wrap=True)
+    if told := rows_left_out(facts):
+        console.print(Text(told), soft_wrap=True)
     table = plain_table("on held-out texts", "", right=[""])
     for name, value in facts["figures"].items():
         table.add_row(name, f"{value:.3f}")

@@ -10,6 +10,7 @@ from itertools import islice
 
 import numpy as np
 
+from cdlm.data.languages import languages
 from cdlm.data.readers import CorpusError
 from cdlm.data.sources import find_source
 from cdlm.data.words import split_words
@@ -42,7 +43,7 @@ class Inspection:
         unpacked: bytes once unpacked. rows_in_all: rows of the whole corpus; both estimated where reading all would tell.
         rows, empty, duplicates: rows read, of these without a word, and of the others equal to an earlier one.
         lines: the others, duplicates included. lengths: words of each. words: every word and how often it occurs.
-        scripts: shares of the letters by script, the largest first. suspicions: kinds of rows that look wrong.
+        scripts, languages: shares of the letters and of the lines, the largest first. suspicions: rows that look wrong.
     """
 
     source: str
@@ -58,6 +59,7 @@ class Inspection:
     lengths: np.ndarray = field(repr=False)
     words: Counter[str] = field(repr=False)
     scripts: dict[str, float]
+    languages: dict[str, float]
     suspicions: tuple[Suspicion, ...]
     passed_over: dict[str, int]
 
@@ -114,6 +116,7 @@ def inspect_corpus(name: str, text_column: str = "text", rows: int = ROWS) -> In
         lengths,
         Counter(word for found in words for word in found),
         scripts(lines),
+        languages(lines),
         tuple(_suspicions(texts, float(np.median(lengths)))),
         source.passed_over,
     )

@@ -203,10 +203,15 @@ def _csv_rows(file: Path, column: str, start: int) -> Iterator[str]:
         yield value
 
 
+def csv_mark(file: Path) -> str:
+    """What parts the values of a row, by the file's ending."""
+    return "\t" if ending(file).lower() == ".tsv" else ","
+
+
 def csv_rows(file: Path) -> Iterator[list[str]]:
     """The names of the columns, then the rows; strict, because a quote left open would swallow the rows behind it."""
     csv.field_size_limit(LONGEST)
-    mark = "\t" if ending(file).lower() == ".tsv" else ","
+    mark = csv_mark(file)
     with io.TextIOWrapper(open_bytes(file), encoding="utf-8-sig", newline="") as handle:
         rows = csv.reader(handle, delimiter=mark, strict=True)
         try:

@@ -1,41 +1,23 @@
 """What the name of a corpus stands for: a file, a folder or glob of files, or a table of the Hugging Face Hub."""
 
-import csv
-import gzip
 import hashlib
-import io
 import logging
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from glob import glob
-from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
 import psutil
-import pyarrow as pa
-import pyarrow.parquet
 
-from cdlm.data.readers import (
-    KINDS,
-    PACKED,
-    CorpusError,
-    column_names,
-    ending,
-    kind_of,
-    objects,
-    open_bytes,
-    read_rows,
-    refusing,
-)
+from cdlm.data.readers import KINDS, PACKED, CorpusError, column_names, ending, read_rows
+from cdlm.data.sizes import IN_MEMORY, UNPACKED, count_rows, fits_memory, unpacked_size
 from cdlm.data.tables import HUB, HubTable
 
 _READ = 256 << 20
 """Bytes that are read of a corpus to know it again."""
 _SAMPLE = 64 << 10
-_UNPACKED = 16 << 20
-"""Bytes that are unpacked of a file to know how many there are."""
 
 log = logging.getLogger(__name__)
 
@@ -133,7 +115,7 @@ class Source:
     @property
     def unpacked(self) -> int:
         """Bytes once unpacked; less is looked at of each where there are many."""
-        within = max(1 << 20, _UNPACKED // max(1, len(self.parts)))
+        within = max(1 << 20, UNPACKED // max(1, len(self.parts)))
         return sum(part.unpacked(within) for part in self.parts)
 
     def rows(self, text_column: str) -> Iterator[str]:
@@ -179,83 +161,14 @@ def find_source(name: str) -> Source:
     return Source(name, (HubTable.load(name),))
 
 
-class _Sips(io.FileIO):
-    """A file given out in so small pieces that its position tells how much of it was unpacked."""
-
-    def read(self, size: int | None = -1) -> bytes:
-        return super().read(4096 if size is None or size < 0 else min(size, 4096)) or b""
-
-
-def unpacked_size(file: Path, within: int = _UNPACKED) -> int:
-    """Bytes that the file holds; of a packed one estimated from so many where it holds more.
-
-    Raises:
-        CorpusError: not packed as its ending says, or cut off.
-    """
-    kind, packed = KINDS.get(ending(file).lower(), "text"), PACKED.get(file.suffix.lower())
-    with refusing(file, kind), _Sips(file) as raw:
-        if kind == "parquet" and raw.read(1):
-            table = pyarrow.parquet.read_metadata(file)
-            return sum(table.row_group(group).total_byte_size for group in range(table.num_row_groups))
-        if packed is None:
-            return file.stat().st_size
-        stream = (
-            gzip.GzipFile(fileobj=raw) if packed == "gzip" else pa.CompressedInputStream(pa.PythonFile(raw), "zstd")
-        )
-        got = 0
-        while chunk := stream.read(1 << 16):
-            got += len(chunk)
-            if got >= within:
-                return round(got * file.stat().st_size / raw.tell())
-        return got
-
-
-def count_rows(file: Path, sampled: int) -> int:
-    """About how many rows the file has, from the bytes that its first ``sampled`` rows take, whatever stands in them.
-
-    Raises:
-        CorpusError: see :func:`read_rows`.
-    """
-    kind = kind_of(file)
-    with refusing(file, kind):
-        if kind == "parquet":
-            return int(pyarrow.parquet.read_metadata(file).num_rows)
-        with io.TextIOWrapper(open_bytes(file), encoding="utf-8-sig", newline="") as handle:
-            listed = kind == "json" and handle.read(4096).lstrip()[:1] == "["
-        return sum(1 for _ in objects(file)) if listed else _projected(file, kind, sampled)
-
-
-def _projected(file: Path, kind: str, sampled: int) -> int:
-    taken = 0
-
-    def lines(handle: io.TextIOWrapper) -> Iterator[str]:
-        nonlocal taken
-        for line in handle:
-            taken += len(line.encode())
-            yield line
-
-    with io.TextIOWrapper(open_bytes(file), encoding="utf-8-sig", newline="") as handle:
-        rows = _records(lines(handle), kind, ending(file).lower())
-        names = kind == "csv" and next(rows, None) is not None
-        before, taken = taken * names, 0
-        deque(islice(rows, sampled), maxlen=0)
-    return round(sampled * max(1.0, (unpacked_size(file) - before) / max(1, taken)))
-
-
-def _records(lines: Iterator[str], kind: str, named: str) -> Iterator[object]:
-    if kind == "csv":
-        return filter(None, csv.reader(lines, delimiter="\t" if named == ".tsv" else ","))
-    return (line for line in lines if line.strip()) if kind == "json" else lines
-
-
 def check_memory(source: Source) -> None:
-    """Warn of a corpus that will not fit into memory, where lines and token ids take about ten times their bytes."""
-    free = psutil.virtual_memory().available
+    """Warn of a corpus that will not fit into memory."""
     size = source.unpacked
-    if 10 * size > free:
+    if not fits_memory(size):
+        free = psutil.virtual_memory().available
         log.warning(
             "%s holds %.1f GB, about %.0f GB in memory, and %.0f GB are free; data.streaming=true reads it in passes",
-            *(source.name, size / 1e9, size / 1e8, free / 1e9),
+            *(source.name, size / 1e9, IN_MEMORY * size / 1e9, free / 1e9),
         )
 
 

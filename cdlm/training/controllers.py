@@ -20,6 +20,7 @@ from cdlm.hub import find_model, load_model
 from cdlm.shelf import CONFIG, model_fingerprint, save_head
 from cdlm.training import labelling
 from cdlm.training.callbacks import Progress, StopWhen, Watch, time_limit
+from cdlm.training.cards import head_card
 from cdlm.training.figures import head_figures
 from cdlm.training.heads import train_head
 from cdlm.training.labelling import Labelled
@@ -138,7 +139,7 @@ def train_controller(  # noqa: PLR0913 - the options of the command
     )
     head = _fit(order, network, config, labelled, report)
     save_head(head, order.out)
-    write_text(order.out / CARD, _card(order, head.config))
+    write_text(order.out / CARD, head_card(order.model, order.command, head.config))
     return order.out
 
 
@@ -219,7 +220,8 @@ def _labels(order: Order, tokenizer: TextTokenizer, longest: int, _: Parsing | N
     if order.source_column in table.labels:
         raise ControllerError(f"{order.source_column} holds sources; give another --label-column")
     labels = {"sentiment": next(iter(table.labels.values()))} if order.task == "sentiment" else table.labels
-    return labelling.text_labels(table.texts, tokenizer, labels, longest=longest)
+    found = labelling.text_labels(table.texts, tokenizer, labels, longest=longest)
+    return replace(found, facts={**found.facts, "empty": table.empty, "unlabelled": table.unlabelled})
 
 
 def _attribute(order: Order, tokenizer: TextTokenizer, longest: int, _: Parsing | None) -> Labelled:
@@ -237,27 +239,3 @@ TASKS: dict[str, Labels] = {
     "attribute": _attribute,
     "labels": _labels,
 }
-
-
-def _card(order: Order, config: HeadConfig) -> str:
-    facts = config.facts
-    known = [f"- `{field}`: {_listed(labels)}" for field, labels in config.labels.items()]
-    figures = [f"| {name} | {value:.3f} |" for name, value in facts["figures"].items()]
-    unread = " or read their sources" if "sources" in facts else ""
-    judged = f"; its judge on {facts['judge_texts']:,} others" if facts["judge_texts"] else ""
-    parts = [
-        f"# `{config.task}` head for cdlm",
-        f"A small network that reads what a frozen text diffusion model believes, at any noise, and estimates {config.task}.",
-        f"It works with the model whose fingerprint begins with `{config.model[:12]}` (here `{order.model}`), and no other.",
-        "\n".join(["## Labels", "", *known]),
-        f"## Figures\n\nTrained on {facts['texts']:,} texts of `{facts['data']}`{judged}. "
-        f"{facts['skipped']:,} were left out, the model cannot write them{unread}. On {facts['held_out']:,} texts held out:",
-        "\n".join(["| figure | value |", "| --- | --- |", *figures]),
-        f"## Made by\n\n```\n{order.command}\n```",
-    ]
-    return "\n\n".join(parts) + "\n"
-
-
-def _listed(labels: Sequence[str], most: int = 12) -> str:
-    shown = ", ".join(label or "(not mentioned)" for label in labels[:most])
-    return shown + (f" and {len(labels) - most} more" if len(labels) > most else "")

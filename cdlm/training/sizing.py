@@ -11,12 +11,12 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
-import psutil
 import torch
 
 from cdlm.config import DataConfig, RunConfig, parse_config
 from cdlm.data.corpus import Corpus, hold_out
 from cdlm.data.inspection import Inspection, covered
+from cdlm.data.sizes import fits_memory
 from cdlm.data.words import split_words
 from cdlm.diffusion.model import DiffusionLM
 from cdlm.training.callbacks import Progress, Watch
@@ -115,7 +115,7 @@ def _data(found: Inspection, validation: str | None, text_column: str, reasons: 
         reasons["data.train"] = "1 line in 20 (at most 2,000) is held out by seed for validation"
     if text_column != "text":
         data["text_column"] = text_column
-    if 10 * found.unpacked > psutil.virtual_memory().available:
+    if not fits_memory(found.unpacked):
         reasons["data.streaming"] = "larger than memory: read anew in every pass"
         return data | {"streaming": True}
     if found.duplicates > 0.1 * len(found.lines):

@@ -5,6 +5,7 @@ import shlex
 from collections import Counter
 from pathlib import Path
 
+import psutil
 import pytest
 import yaml
 
@@ -29,7 +30,16 @@ def mine(tmp_path, monkeypatch, tiny_run):
 
 def test_init_tells_what_is_there_and_trains(run, mine):
     shown = run("init", mine, "--minutes", "0.5").stdout
-    for part in ("empty rows", "1, left out", "60 (", "Latin 100.0%", "? HTML or entities", "word: ", "on cpu"):
+    for part in (
+        "empty rows",
+        "1, left out",
+        "60 (",
+        "en 100.0%",
+        "Latin 100.0%",
+        "? HTML or entities",
+        "word: ",
+        "on cpu",
+    ):
         assert part in shown
     assert "next:   cdlm train --config my-corpus.yaml" in shown
     text = Path("my-corpus.yaml").read_text(encoding="utf-8")
@@ -184,7 +194,7 @@ def test_proposal_fits_the_longest_texts_and_streams_what_memory_does_not_hold(t
     found = proposal(tmp_path, rows, 1, 0.01, monkeypatch)
     assert found.config.model.max_length == 48
     assert not found.config.data.streaming
-    monkeypatch.setattr(sizing.psutil, "virtual_memory", lambda: type("Memory", (), {"available": 1000}))
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: type("Memory", (), {"available": 1000}))
     found = proposal(tmp_path, rows, 1, 0.01, monkeypatch)
     assert found.config.data.streaming
     assert found.config.data.duplicates == "keep"

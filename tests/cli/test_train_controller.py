@@ -31,7 +31,7 @@ def test_it_shows_figures_and_the_next_step_works(run, e2e, table, tmp_path):
     for part in (
         "held out",
         "1 left out",
-        "rows left out: 1 without a text, 1 without a label",
+        "Rows left out: 1 without a text, 1 without a label",
         "sentiment, clean",
         "sentiment, judge",
         f"controller: {out}",
@@ -50,7 +50,6 @@ def test_all_options_arrive(run, monkeypatch, tmp_path):
     called = {}
     monkeypatch.setattr(controllers, "train_controller", lambda *given, **named: called.update(named, given=given))
     monkeypatch.setattr("cdlm.cli.train_controller._show", lambda *_: None)
-    monkeypatch.setattr("cdlm.cli.train_controller._left_out", lambda *_: "")
     monkeypatch.setattr("cdlm.cli.train_controller._steer", lambda *given: called.update(steered=given[3]))
     options = "--model m --task labels --data d --out o --steps 4 --text-column t --label-column a --label-column b"
     options += " --source-column s --texts 5"

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from cdlm.data.corpus import CorpusError
 from cdlm.data.inspection import Inspection, inspect_corpus, scripts
-from cdlm.data.sources import check_memory, find_source, unpacked_size
+from cdlm.data.sizes import unpacked_size
+from cdlm.data.sources import check_memory, find_source
 
 
 def inspected(folder: Path, lines: list[str], **settings: int) -> Inspection:
