@@ -219,6 +219,9 @@ def build_tokenizer(
     """The tokenizer of a corpus: its words seen at least `min_count` times, or byte-pair pieces of its words.
 
     `vocab_size` caps the vocabulary, specials included; for byte pairs it is the size aimed at (4096 unless told).
+
+    Raises:
+        ValueError: no such kind, no word seen often enough, or more letters than `vocab_size`.
     """
     if kind not in ("word", "bpe"):
         raise ValueError(f"kind is 'word' or 'bpe', not {kind!r}")
@@ -230,6 +233,11 @@ def build_tokenizer(
     if backend.get_vocab_size() <= len(SPECIALS):
         why = f"occurs {min_count} times or more; lower min_count or give more text" if word else "was found"
         raise ValueError(f"no vocabulary in this corpus: no word {why}")
+    if vocab_size is not None and backend.get_vocab_size() > vocab_size:
+        least = backend.get_vocab_size()
+        raise ValueError(
+            f"vocab_size {vocab_size:,} is too small for byte pairs: letters and specials are {least:,}; give more"
+        )
     return TextTokenizer(_without_added(backend))
 
 

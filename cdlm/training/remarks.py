@@ -1,5 +1,6 @@
 """What becomes of every row of a corpus, in sentences for whoever trains on it."""
 
+from cdlm.config import DataConfig
 from cdlm.training.plan import Plan
 
 
@@ -19,4 +20,11 @@ def remarks(plan: Plan) -> list[str]:
         f"other files in the folder ({', '.join(tally.passed_over)}) passed over": sum(tally.passed_over.values()),
     }
     where = "" if plan.stream is None else f", of the first {tally.rows:,} rows"
-    return [f"{count:,} {rule}{where}" for rule, count in rules.items() if count]
+    return [*(f"{count:,} {rule}{where}" for rule, count in rules.items() if count), *_unheard(data)]
+
+
+def _unheard(data: DataConfig) -> list[str]:
+    """Settings of a vocabulary that a tokenizer of this kind does not hear."""
+    deaf: tuple[str, ...] = {"word": (), "bpe": ("min_count",)}.get(data.tokenizer, ("min_count", "vocab_size"))
+    changed = [name for name in deaf if getattr(data, name) != DataConfig.model_fields[name].default]
+    return [f"data.{name} says nothing to data.tokenizer: {data.tokenizer}" for name in changed]

@@ -152,3 +152,10 @@ def test_train_and_dry_run_say_what_becomes_of_every_row(run, config, tiny_run, 
         "1 of 2 validation lines stand in training too",
     ):
         assert [part in text for text in shown] == [True, True], part
+
+
+def test_a_setting_that_the_tokenizer_does_not_hear_is_told(run, config, tmp_path):
+    changes = ["data.tokenizer=bpe", "data.vocab_size=300", f"output={tmp_path / 'none'}", "--dry-run"]
+    shown = run("train", "--config", config, *changes).stdout
+    assert "data.min_count says nothing to data.tokenizer: bpe" in shown
+    assert "data.vocab_size says" not in shown

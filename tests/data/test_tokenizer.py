@@ -93,6 +93,12 @@ def test_word_counts_are_exact(tokenizer: TextTokenizer) -> None:
         assert tokenizer.count_words(ids) == len(split_words(line)) == tokenizer.starts_word[ids].sum()
 
 
+def test_a_vocabulary_that_cannot_hold_the_letters_is_refused() -> None:
+    with pytest.raises(ValueError, match="vocab_size 8 is too small for byte pairs: letters and specials are 1"):
+        build_tokenizer(["abcdef fedcba"], kind="bpe", vocab_size=8)
+    assert len(build_tokenizer(["abcdef fedcba"], kind="bpe", vocab_size=16)) == 16
+
+
 def test_an_entry_that_splits_is_not_generated() -> None:
     words = build_tokenizer(["self-im he-cannot x"] * 11)
     ids = {words.tokens([id_])[0]: id_ for id_ in range(len(words))}
