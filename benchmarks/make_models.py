@@ -12,9 +12,11 @@ import os
 import re
 import shutil
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import everyday_corpus
 import fluency
 import reviews_corpus
 from readme import block
@@ -45,7 +47,7 @@ class Recipe:
     Attributes:
         stages: configurations, each going on from the one before. heads: task -> (labelled data, steps).
         reports: what of benchmarks/results speaks of it. suite: whether the E2E suite measures it.
-        fluency: whether benchmarks/fluency.py does.
+        fluency: whether benchmarks/fluency.py does. teacher: the causal model that judges fluency.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Recipe:
     reports: tuple[str, ...] = ("e2e",)
     suite: bool = True
     fluency: bool = False
+    teacher: Path | None = None
 
 
 E2E = "${CDLM_DATA}/e2e/train.txt"
@@ -66,6 +69,7 @@ RECIPES = {
         CARDS / "LICENSE-CC-BY-SA-4.0.txt",
         {"pos": (E2E, 600), "attribute": (E2E, 700), "spans": (E2E, 2000), "dependencies": (E2E, 10_000)},
         reports=("e2e", "control"),
+        teacher=TEACHER / "e2e",
     ),
     "reviews": Recipe(
         "reviews",
@@ -80,12 +84,19 @@ RECIPES = {
         "everyday",
         (ROOT / "configs" / "everyday.yaml",),
         CARDS / "LICENSE-CC-BY-2.0-FR.txt",
-        {"pos": ("${CDLM_DATA}/tatoeba/train.txt", 1500)},
         reports=("everyday",),
         suite=False,
         fluency=True,
+        teacher=ROOT / "runs" / "teacher" / "everyday",  # not in the repository, which has to stay small
     ),
 }
+
+
+CORPORA: dict[str, Callable[[Path, Path], object]] = {
+    "reviews": reviews_corpus.build,
+    "everyday": lambda data, out: everyday_corpus.build(data / "tatoeba", out),
+}
+"""Corpora that are put together from those below ``CDLM_DATA`` before a model is trained on them."""
 
 
 def main() -> None:
@@ -97,10 +108,10 @@ def main() -> None:
     parser.add_argument("--force", action="store_true", help="replace the shipped model even when a figure got worse")
     args = parser.parse_args()
     recipe = RECIPES[args.model]
-    if (recipe.suite or recipe.fluency) and not (TEACHER / recipe.name).is_dir():
+    if recipe.name in CORPORA:
+        CORPORA[recipe.name](Path(os.environ["CDLM_DATA"]), ROOT / "runs" / "data" / recipe.name)
+    if recipe.teacher is not None and not recipe.teacher.is_dir():
         parser.error(f"no teacher judges {recipe.name}; train it first: {TEACHER / 'train.py'} (its head says how)")
-    if recipe.name == "reviews":
-        reviews_corpus.build(Path(os.environ["CDLM_DATA"]), ROOT / "runs" / "data" / "reviews")
     configs = [load_config(stage) for stage in recipe.stages]
     for config in () if args.skip_train else configs:
         train(config)
@@ -111,7 +122,7 @@ def main() -> None:
     if recipe.suite:
         measure(recipe, candidate, args.suite, args.force)
     if recipe.fluency:
-        fluency.main(["--model", str(candidate), "--name", recipe.name])
+        fluency.main(["--model", str(candidate), "--name", recipe.name, "--teacher", str(recipe.teacher)])
     card(recipe, candidate)
     write_folder(ROOT / "models" / recipe.name, lambda folder: _copy(candidate, folder))
 
@@ -128,7 +139,7 @@ def measure(recipe: Recipe, candidate: Path, suite: str, force: bool) -> None:
             model=candidate,
             suite=suite,
             corpus=Path(load_config(recipe.stages[-1]).data.train).parent,
-            teacher=TEACHER / recipe.name,
+            teacher=recipe.teacher,
             out=RESULTS / f"{name}-candidate",
             tasks=tasks,
             progress=_show,
@@ -167,7 +178,8 @@ def add_heads(recipe: Recipe, candidate: Path, heads: Path) -> None:
     for task, (data, steps) in recipe.heads.items():
         if not (heads / task).is_dir():
             train_controller(candidate, task, os.path.expandvars(data), heads / task, steps=steps)
-    shutil.copytree(heads, candidate / HEADS_FOLDER, dirs_exist_ok=True)
+    if recipe.heads:
+        shutil.copytree(heads, candidate / HEADS_FOLDER, dirs_exist_ok=True)
 
 
 def worse(new: Path, old: Path) -> str:

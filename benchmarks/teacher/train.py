@@ -2,7 +2,7 @@
 
 python benchmarks/teacher/train.py ../shared/data/e2e benchmarks/teacher/e2e
 python benchmarks/teacher/train.py runs/data/reviews benchmarks/teacher/reviews --tokenizer models/reviews --licence cc-by-4.0
-python benchmarks/teacher/train.py ../shared/data/tatoeba benchmarks/teacher/everyday --min-count 5 --steps 4000 --licence other
+python benchmarks/teacher/train.py runs/data/everyday runs/teacher/everyday --min-count 1 --steps 3000 --licence other
 """
 
 import argparse
@@ -26,9 +26,10 @@ SAMPLE = 500
 SOURCES = {
     "e2e": 'E2E NLG Challenge (Novikova, Dušek and Rieser 2017, "The E2E Dataset: New Challenges for End-to-End Generation"), '
     "CC BY-SA 4.0",
+    "everyday": "Tatoeba (tatoeba.org contributors, CC BY 2.0 FR), lines of everyday words chosen by "
+    "benchmarks/everyday_corpus.py",
     "reviews": "pros_cons (Bing Liu, CC BY 4.0), rt_polarity (Pang and Lee 2005, CC BY 4.0) and Tatoeba (CC BY 2.0 FR), put "
     "together by benchmarks/reviews_corpus.py",
-    "everyday": "English sentences by the contributors of Tatoeba (tatoeba.org), CC BY 2.0 FR",
 }
 CARD = """---
 license: {licence}

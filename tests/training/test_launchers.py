@@ -61,22 +61,30 @@ def sharding() -> dict[str, str]:
     return environment
 
 
-def test_two_processes_train_in_shards_as_one_does(
-    lines: Path, alone: Path, sharding: dict[str, str], tmp_path: Path
-) -> None:
-    out = tmp_path / "run"
+class Sharded(TrainerCallback):
+    """Fails where a parameter lies on one process as a whole."""
+
+    def on_step_end(self, *args: Any, model: DiffusionLM, **kwargs: Any) -> None:
+        assert all(isinstance(p, DTensor) for p in model.parameters())
+
+
+def train_in_shards(lines: Path, out: Path, sharding: dict[str, str], halves: int) -> None:
+    """The first half of the run on two processes that share every weight, and the second, which goes on from it."""
 
     def work(rank: int) -> None:
         launched_with(sharding)
         processors_are_gpus()
-        train(shared_run(lines, out), stop=lambda: len(complete_checkpoints(out)) >= 2, callbacks=[Sharded()])
-        train(shared_run(lines, out), callbacks=[Sharded()])
-
-    class Sharded(TrainerCallback):
-        def on_step_end(self, *args: Any, model: DiffusionLM, **kwargs: Any) -> None:
-            assert all(isinstance(p, DTensor) for p in model.parameters())
+        for stop in (lambda: len(complete_checkpoints(out)) >= 2, None)[:halves]:
+            train(shared_run(lines, out), stop=stop, callbacks=[Sharded()])
 
     assert on_processes(2, work) == [0, 0]
+
+
+def test_two_processes_train_in_shards_as_one_does(
+    lines: Path, alone: Path, sharding: dict[str, str], tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    train_in_shards(lines, out, sharding, halves=2)
     for figure, within in (("loss", 1e-4), ("grad_norm", 1e-3), ("validation_loss", 1e-4)):
         assert logged(out, 12, figure) == pytest.approx(logged(alone, 12, figure), rel=within)
     assert_close(out, alone)
@@ -87,13 +95,7 @@ def test_what_was_trained_in_shards_goes_on_alone(
     lines: Path, alone: Path, sharding: dict[str, str], tmp_path: Path
 ) -> None:
     out = tmp_path / "run"
-
-    def work(rank: int) -> None:
-        launched_with(sharding)
-        processors_are_gpus()
-        train(shared_run(lines, out), stop=lambda: len(complete_checkpoints(out)) >= 2)
-
-    assert on_processes(2, work) == [0, 0]
+    train_in_shards(lines, out, sharding, halves=1)
     train(shared_run(lines, out))
     assert_close(out, alone)
 
