@@ -24,7 +24,7 @@ from ablation_variants import BASE, SETTINGS, VARIANTS
 
 from cdlm.config import RunConfig, load_config
 from cdlm.diffusion.configuration import DiffusionLMConfig
-from cdlm.evaluation.provenance import commit, machine
+from cdlm.evaluation.provenance import commit, started
 from cdlm.files import write_folder, write_json, write_text
 from cdlm.hub import fill_model_folder
 from cdlm.training.plan import Plan, plan_run
@@ -49,7 +49,7 @@ probabilities. One seed, and early in training: a table shows what learns fastes
 def main() -> None:
     """Train what is missing, measure what is not measured, write the table."""
     args = _arguments()
-    commit()  # that runs, not that is checked out at the end
+    started()  # what runs, not what is checked out at the end
     torch.set_num_threads(1)
     base = load_config(BASE, [f"train.steps={args.steps}"])
     names = args.variants or list(VARIANTS)
@@ -136,7 +136,7 @@ def write_table(runs: Path, base: RunConfig, results: Path, wanted: Sequence[str
     budgets = {int(p.name): _rows(p) for p in runs.iterdir() if p.name.isdecimal()}
     facts: dict[str, Any] = {"positions_per_step": base.train.tokens_per_batch, "seed": base.train.seed, "texts": TEXTS}
     facts |= {"lengths": LENGTHS, "wanted": ", ".join(wanted), "backbone": base.model.backbone}
-    facts |= {"commit": commit(), "machine": machine()}
+    facts |= {name: started()[name] for name in ("commit", "date", "command", "machine")}
     tables = [{"steps": steps, "rows": rows} for steps, rows in sorted(budgets.items()) if rows]
     results.mkdir(parents=True, exist_ok=True)
     write_json(results / "ablation.json", {"facts": facts, "budgets": tables})
@@ -167,7 +167,10 @@ def markdown(tables: Sequence[dict[str, Any]], facts: dict[str, Any]) -> str:
             text += f"\n{named}, {table['steps']} steps:\n\n"
             columns = ["variant", *(s.title for s in SETTINGS.values())]
             text += _grid(columns, table, lambda row, cell=cell: [cell(row.get(label, {})) for label in SETTINGS])
-    return text + f"\nCommit {facts['commit']}, {facts['machine']}, one thread.\n"
+    return (
+        text
+        + f"\nCommand: `{facts['command']}`, commit {facts['commit']}, {facts['date']}, {facts['machine']}, one thread.\n"
+    )
 
 
 def _grid(columns: Sequence[str], table: dict[str, Any], cells: Callable[[dict[str, Any]], list[str]]) -> str:

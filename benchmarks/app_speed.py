@@ -13,7 +13,7 @@ from pathlib import Path
 from time import perf_counter, sleep
 from typing import Any
 
-from cdlm.evaluation.provenance import commit, machine
+from cdlm.evaluation.provenance import commit, machine, started
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -25,7 +25,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "app.md")
     args = parser.parse_args()
     load = os.getloadavg()[0]
-    commit()  # that runs, not that is checked out at the end
+    started()  # what runs, not what is checked out at the end
     rounds = [measure() for _ in range(args.rounds)]
     args.out.write_text(report(rounds, load, args.rounds), encoding="utf-8")
     print(args.out.read_text(encoding="utf-8"))
@@ -151,7 +151,7 @@ def report(rounds: list[dict[str, float]], load: float, count: int) -> str:
         met = "" if bar is None else ("yes" if middle <= bar else "**no**")
         shown = [f"{v:.4g}" for v in (values[0], middle, values[-1])]
         rows.append(f"| {name} | {' | '.join(shown)} | {'' if bar is None else f'at most {bar:.3g}'} | {met} |")
-    facts = f"command: python benchmarks/app_speed.py --rounds {count}, commit: {commit()}, machine: {machine()}"
+    facts = f"command: python benchmarks/app_speed.py --rounds {count}, commit: {commit()}, date: {started()['date']}, machine: {machine()}"
     return f"# The app\n\n{facts}, load before: {load:.2f}\n\n" + "\n".join(rows) + "\n"
 
 

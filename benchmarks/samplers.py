@@ -15,7 +15,7 @@ from cdlm.evaluation.bench import Bench, words
 from cdlm.evaluation.contradictions import contradiction_share
 from cdlm.evaluation.fluency import Teacher
 from cdlm.evaluation.metrics import distinct_n, exact_copy_share, shared_ngram_share
-from cdlm.evaluation.provenance import commit, machine
+from cdlm.evaluation.provenance import commit, machine, started
 from cdlm.evaluation.targets import lines_of_lengths, random_lines
 from cdlm.files import write_text
 from cdlm.pipeline import Pipeline
@@ -101,7 +101,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="*")
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
-    commit()  # that runs, not that is checked out at the end
+    started()  # what runs, not what is checked out at the end
     pipe, teacher = Pipeline.from_pretrained(args.model), Teacher.from_pretrained(args.teacher)
     bench = Bench(pipe, teacher, args.corpus, {}, half="tune")
     rows: dict[str, dict[str, Any]] = {}
@@ -126,7 +126,7 @@ def _table(rows: dict[str, dict[str, Any]], count: int) -> str:
     )
     body = "".join(f"| {n} | " + " | ".join(f"{r[c]:.3f}" for c in columns) + " |\n" for n, r in rows.items())
     command = f"python benchmarks/samplers.py --corpus $CDLM_DATA/e2e --count {count}"
-    return f"{head}{body}\nCommand: `{command}`, commit {commit()}, {machine()}.\n"
+    return f"{head}{body}\nCommand: `{command}`, commit {commit()}, {started()['date']}, {machine()}.\n"
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from cdlm.evaluation.provenance import commit, machine
+from cdlm.evaluation.provenance import commit, machine, started
 from cdlm.files import write_json, write_text
 
 RESULTS = Path(__file__).resolve().parent / "results"
@@ -75,6 +75,7 @@ def facts(command: str, load: float, *, quick: bool, **measured: Any) -> dict[st
     return {
         **measured,
         "commit": commit(),
+        "date": started()["date"],
         "machine": f"{machine()}, one thread{gpu}",
         "load before": round(load, 2),
         "torch": torch.__version__,
@@ -84,8 +85,8 @@ def facts(command: str, load: float, *, quick: bool, **measured: Any) -> dict[st
 
 
 def load_before() -> float:
-    """Processes that wanted to run over the last minute; to be asked before anything is measured, as is the commit."""
-    commit()
+    """Processes that wanted to run over the last minute; to be asked before anything is measured, as are commit and date."""
+    started()
     return os.getloadavg()[0]
 
 

@@ -28,7 +28,7 @@ from cdlm.control.controller import WishError
 from cdlm.evaluation.bench import words
 from cdlm.evaluation.intervals import Figure, mean_with_interval
 from cdlm.evaluation.metrics import distinct_n
-from cdlm.evaluation.provenance import commit, machine
+from cdlm.evaluation.provenance import commit, machine, started
 from cdlm.files import write_json, write_text
 from cdlm.sampling.steering import Steering, TiltPosterior
 from cdlm.settings import guided_sampler
@@ -145,7 +145,7 @@ def markdown(name: str, found: Sequence[Cell]) -> str:
         for c in found
     )
     machines = "; ".join(dict.fromkeys(c.machine for c in found))
-    return f"{head}{rows}\nCommand: `python benchmarks/steering.py {name} --count n`, {machines}.\n"
+    return f"{head}{rows}\nCommand: `python benchmarks/steering.py {name} --count n`, each row with its own n; {started()['date']}, {machines}.\n"
 
 
 def picture(found: Sequence[Cell], path: Path) -> None:

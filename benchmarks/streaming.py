@@ -21,7 +21,7 @@ import psutil
 
 from cdlm.config import RunConfig, parse_config
 from cdlm.data.stream import StreamedBatches
-from cdlm.evaluation.provenance import commit, machine
+from cdlm.evaluation.provenance import commit, machine, started
 from cdlm.files import write_json, write_text
 from cdlm.training.callbacks import Progress, Watch
 from cdlm.training.corpora import read_corpus, token_batches
@@ -170,7 +170,13 @@ def _three(values: list[float]) -> str:
 def facts(command: str) -> dict[str, str]:
     """What the figures depend on."""
     load = f"{os.getloadavg()[0]:.2f}"
-    return {"command": command, "commit": commit(), "machine": machine(), "load before": load}
+    return {
+        "command": command,
+        "commit": commit(),
+        "date": started()["date"],
+        "machine": machine(),
+        "load before": load,
+    }
 
 
 def main(arguments: list[str] | None = None) -> None:

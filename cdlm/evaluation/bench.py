@@ -14,6 +14,7 @@ from cdlm.evaluation.intervals import Figure
 from cdlm.evaluation.metrics import TrainingIndex
 from cdlm.evaluation.second_judge import SecondJudge, find_second_judge
 from cdlm.evaluation.systems import Steered, System
+from cdlm.evaluation.targets import lengths_of, lines_of_lengths
 from cdlm.output import Output
 from cdlm.pipeline import Pipeline
 
@@ -103,6 +104,7 @@ class Bench:
     baseline: System | None = None
     own: System | None = None
     first: int | None = None
+    _drawn: dict[tuple[int, ...], list[str]] = field(default_factory=dict, repr=False)
 
     @property
     def system(self) -> System:
@@ -127,6 +129,13 @@ class Bench:
     def train(self) -> tuple[str, ...]:
         """Training lines, as the corpus spells them: their words are those of the natural text."""
         return read_split(self.corpus, "train").lines
+
+    def training_like(self, sources: Sequence[str]) -> list[str]:
+        """As many random training lines as there are sources, of the same lengths: the reference for variety."""
+        lengths = tuple(lengths_of(sources))
+        if lengths not in self._drawn:
+            self._drawn[lengths] = lines_of_lengths(self.train, lengths, self.seed)
+        return self._drawn[lengths]
 
     @cached_property
     def held_out(self) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from cdlm.evaluation.baselines import names
 from cdlm.evaluation.bench import Row
 
 RATIO, VARIETY, COPIED, SECONDS = (
-    "perplexity / real text", "distinct-4 / real text", "stands word for word in training", "seconds a text"
+    "perplexity / real text", "distinct-4 / training lines", "stands word for word in training", "seconds a text"
 )  # fmt: skip
 ABSENT = "–"
 
@@ -17,7 +17,7 @@ Cells = Mapping[tuple[str, str], Sequence[Row]]
 def beside(rows: Sequence[Row]) -> str:
     """A Markdown table of the tasks that several systems answered; empty where there is none.
 
-    A cell holds the task's first figure (its success), perplexity and distinct-4 over those of real text, the share that
+    A cell holds the task's first figure (its success), perplexity over that of real text, distinct-4 over that of training lines, the share that
     stands in the training text and the seconds a text. Where a slow system was given fewer targets, a second table repeats
     the model on those.
     """
@@ -87,10 +87,10 @@ def _price(known: Mapping[str, float | None]) -> list[str]:
 
 def _legend() -> str:
     return (
-        "Each cell: the figure with its 95 % interval, × the perplexity of real text, d4: different 4-grams over those of "
-        "real text, copied: share that stands word for word in the training text (real text: training lines among the "
-        "others), seconds a text at batch 1, number of texts. One text a request, no rerank (ft-search: beams, and a judge "
-        "of its task picks).\n"
+        "Each cell: the figure with its 95 % interval, × the perplexity of real text, d4: different 4-grams over those of as "
+        "many training lines of the same lengths, copied: share that stands word for word in the training text (real text: "
+        "training lines among the others), seconds a text at batch 1, number of texts. One text a request, no rerank "
+        "(ft-search: beams, and a judge of its task picks).\n"
     )
 
 

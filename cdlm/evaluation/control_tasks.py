@@ -204,7 +204,7 @@ def _around(samples: Samples, bench: Bench, ratio: float | None = None, same: fl
     return [
         samples.fluency(bench.teacher, ratio),
         *bench.by_second_judge(samples.task, samples.texts, samples.sources, paired=True),
-        samples.variety(),
+        samples.variety(bench.training_like(samples.sources), "training lines"),
         samples.same(same),
         samples.copied(bench.index, training),
         *samples.spent(),

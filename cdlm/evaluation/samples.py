@@ -69,10 +69,10 @@ class Samples:
         pairs = zip(words(self.texts), words(self.sources), strict=True)
         return self.judged("equal to the source", share_with_interval([float(a == b) for a, b in pairs]), most=most)
 
-    def variety(self, n: int = 4, least: float | None = None) -> Row:
-        """Different n-grams against the sources, which are as many texts of about the same length."""
-        ratio = distinct_n(words(self.texts), n) / distinct_n(words(self.sources), n)
-        return self.judged(f"distinct-{n} / real text", _point(ratio, len(self.texts)), 1.0, least=least)
+    def variety(self, lines: Sequence[str], named: str, n: int = 4, least: float | None = None) -> Row:
+        """Different n-grams against those of as many real lines of the same lengths; `named`: which they are."""
+        ratio = distinct_n(words(self.texts), n) / distinct_n(words(lines), n)
+        return self.judged(f"distinct-{n} / {named}", _point(ratio, len(self.texts)), 1.0, least=least)
 
     def refusals(self) -> list[Row]:
         """How many requests were refused, if any."""

@@ -51,8 +51,11 @@ def sentiment_rows(  # noqa: PLR0913 - every part of a measurement can be named
         free = write_each(system, f"sentiment {label}, unguided", _requests(lines, ""), *given)
         for judge in judges:
             rows += judged(judge, label, guided, free)
-        rows += [guided.fluency(teacher, PERPLEXITY, paired=False), guided.variety(2, DISTINCT)]
-        rows += [free.fluency(teacher, paired=False), free.variety(2)]
+        rows += [
+            guided.fluency(teacher, PERPLEXITY, paired=False),
+            guided.variety(guided.sources, "real text", 2, DISTINCT),
+        ]
+        rows += [free.fluency(teacher, paired=False), free.variety(free.sources, "real text", 2)]
         if index is not None:
             rows.append(guided.copied(index, random_lines(training, min(len(lines), len(training)), seed)))
         rows += [*guided.spent(), *guided.refusals()]

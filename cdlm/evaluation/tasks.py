@@ -173,12 +173,12 @@ def keywords(bench: Bench) -> list[Row]:
     success = share_with_interval(held)
     ratio = bench.teacher.perplexity_ratio(texts, [t.source for t in targets], paired=True)
     spent_each = spent / len(targets)
-    real = words([t.source for t in targets])
-    variety = _point(distinct_n(words(texts), 4) / distinct_n(real, 4), len(texts))
+    training = words(bench.training_like([t.source for t in targets]))
+    variety = _point(distinct_n(words(texts), 4) / distinct_n(training, 4), len(texts))
     return [
         Row("keywords", "all included", success, 1.0, "1.00", success.value == 1, spent_each),
         Row("keywords", "perplexity / source sentences", ratio, 1.0, "at most 1.3", ratio.value <= 1.3, spent_each),
-        Row("keywords", "distinct-4 / source sentences", variety, 1.0),
+        Row("keywords", "distinct-4 / training lines", variety, 1.0),
     ]
 
 

@@ -17,7 +17,7 @@ def of(system: str, given: list[Row], steps: int | None = None) -> list[Row]:
 def around(task: str, variety: float, copied: float, n: int = 40) -> list[Row]:
     """Variety and copies with those of real text."""
     return [
-        Row(task, "distinct-4 / real text", Figure(variety, variety, variety, n), 1.0),
+        Row(task, "distinct-4 / training lines", Figure(variety, variety, variety, n), 1.0),
         Row(task, "stands word for word in training", Figure(copied, copied, copied, n), 0.062),
     ]
 

@@ -12,11 +12,12 @@ from cdlm.data.labels import LabelledTexts
 from cdlm.data.records import read_split
 from cdlm.data.words import split_words
 from cdlm.evaluation import control_tasks, sentiment_task, suite
-from cdlm.evaluation.bench import Bench, Row
+from cdlm.evaluation.bench import Bench, Row, words
 from cdlm.evaluation.intervals import Figure
-from cdlm.evaluation.metrics import TrainingIndex
+from cdlm.evaluation.metrics import TrainingIndex, distinct_n
 from cdlm.evaluation.samples import Samples, write_each
 from cdlm.evaluation.systems import Answer, Request, Steered
+from cdlm.evaluation.targets import lengths_of
 from controllers import PartOfSpeech
 
 TEXTS = ("Zizzi is a cheap pub.", "", "Cocum serves Indian food.", "Aromi is a cafe.")
@@ -202,8 +203,19 @@ def test_real_text_has_success_1_in_every_task(name: str, perfect: Bench) -> Non
     assert judged
     assert all(row.figure.value == row.reference == 1 or row.metric.startswith("share of the way") for row in judged)
     assert {row.figure.value for row in rows if row.metric == "equal to the source"} == {1.0}
-    assert named(rows, "distinct-4 / real text").figure.value == 1
+    assert named(rows, "distinct-4 / training lines").figure.value > 0
     assert {row.figure.n for row in rows} <= {12, *range(1, 12)}
+
+
+def test_variety_is_measured_against_training_lines_of_the_same_lengths(perfect: Bench) -> None:
+    sources = perfect.held_out[:9]
+    lines = perfect.training_like(sources)
+    assert set(lines) <= set(perfect.train)
+    assert lengths_of(lines) == lengths_of(sources)
+    assert perfect.training_like(sources) == lines
+    samples = Samples("pos", tuple(sources), tuple(sources), (1.0,) * 9)
+    expected = distinct_n(words(sources), 4) / distinct_n(words(lines), 4)
+    assert samples.variety(lines, "training lines").figure.value == expected
 
 
 def test_of_two_wishes_the_share_that_keeps_both_comes_first(perfect: Bench) -> None:
