@@ -13,7 +13,7 @@ from pathlib import Path
 from time import perf_counter, sleep
 from typing import Any
 
-from cdlm.evaluation.provenance import commit, machine, started
+from cdlm.evaluation.provenance import started
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -151,7 +151,10 @@ def report(rounds: list[dict[str, float]], load: float, count: int) -> str:
         met = "" if bar is None else ("yes" if middle <= bar else "**no**")
         shown = [f"{v:.4g}" for v in (values[0], middle, values[-1])]
         rows.append(f"| {name} | {' | '.join(shown)} | {'' if bar is None else f'at most {bar:.3g}'} | {met} |")
-    facts = f"command: python benchmarks/app_speed.py --rounds {count}, commit: {commit()}, date: {started()['date']}, machine: {machine()}"
+    known = {name: started()[name] for name in ("commit", "date", "machine")}
+    facts = ", ".join(
+        [f"command: python benchmarks/app_speed.py --rounds {count}", *(f"{k}: {v}" for k, v in known.items())]
+    )
     return f"# The app\n\n{facts}, load before: {load:.2f}\n\n" + "\n".join(rows) + "\n"
 
 

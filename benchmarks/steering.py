@@ -145,7 +145,8 @@ def markdown(name: str, found: Sequence[Cell]) -> str:
         for c in found
     )
     machines = "; ".join(dict.fromkeys(c.machine for c in found))
-    return f"{head}{rows}\nCommand: `python benchmarks/steering.py {name} --count n`, each row with its own n; {started()['date']}, {machines}.\n"
+    command = f"python benchmarks/steering.py {name} --count n"
+    return f"{head}{rows}\nCommand: `{command}`, each row with its own n; {started()['date']}, {machines}.\n"
 
 
 def picture(found: Sequence[Cell], path: Path) -> None:

@@ -101,6 +101,9 @@ class DataConfig(Section):
 
     @model_validator(mode="after")
     def _streamable(self) -> Self:
+        for name in ("sample", "block_size"):
+            if not self.streaming and getattr(self, name) != _default(DataConfig, name):
+                raise ValueError(f"data.{name} is of streams; set data.streaming=true, or leave data.{name} out")
         if self.streaming and self.duplicates == "drop":
             raise ValueError("a stream cannot know its duplicates; set data.duplicates=keep, and drop them beforehand")
         return self
@@ -183,8 +186,6 @@ class RunConfig(Section):
             )
         if source is None and self.train.source_dropout != _default(TrainConfig, "source_dropout"):
             raise ValueError("train.source_dropout needs data.source_column: nothing else has sources to leave out")
-        if not data.streaming and data.sample != _default(DataConfig, "sample"):
-            raise ValueError("data.sample is of streams; set data.streaming=true, or leave data.sample out")
         if source is not None and data.streaming:
             raise ValueError("data.streaming reads texts, not pairs; leave out data.streaming or data.source_column")
         if source == data.text_column:

@@ -337,7 +337,11 @@ def test_config_of_the_other_task_needs_it_too(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("override", "said"),
-    [("train.source_dropout=0.3", "needs data.source_column"), ("data.sample=100", "is of streams")],
+    [
+        ("train.source_dropout=0.3", "needs data.source_column"),
+        ("data.sample=100", "is of streams"),
+        ("data.block_size=9", "is of streams"),
+    ],
 )
 def test_config_settings_that_would_do_nothing_are_refused(override: str, said: str, tmp_path: Path) -> None:
     (tmp_path / "run.yaml").write_text("data: {train: corpus.txt}\n", encoding="utf-8")

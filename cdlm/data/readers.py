@@ -27,7 +27,7 @@ KINDS = {
 }
 PACKED = {".gz": "gzip", ".zst": "zstd"}
 LONGEST = 10_000_000
-"""Characters of a row. A file without line breaks is read no further than that, whatever its size."""
+"""Characters of a row. A text without line breaks is read no further than that, whatever its size."""
 _NAMED_WITHIN = 100
 _HALVED = re.compile("[\ud800-\udfff]")
 _TOO_DEEP = "nested too deeply to be read; leave such values out, a row is an object of texts"

@@ -220,8 +220,10 @@ def build_tokenizer(
 
     `vocab_size` caps the vocabulary, specials included; for byte pairs it is the size aimed at (4096 unless told).
 
+    Every letter of the corpus has an entry, so a `vocab_size` that cannot hold them is exceeded, with a warning.
+
     Raises:
-        ValueError: no such kind, no word seen often enough, or more letters than `vocab_size`.
+        ValueError: no such kind, or no word seen often enough.
     """
     if kind not in ("word", "bpe"):
         raise ValueError(f"kind is 'word' or 'bpe', not {kind!r}")
@@ -233,10 +235,9 @@ def build_tokenizer(
     if backend.get_vocab_size() <= len(SPECIALS):
         why = f"occurs {min_count} times or more; lower min_count or give more text" if word else "was found"
         raise ValueError(f"no vocabulary in this corpus: no word {why}")
-    if vocab_size is not None and backend.get_vocab_size() > vocab_size:
-        least = backend.get_vocab_size()
-        raise ValueError(
-            f"vocab_size {vocab_size:,} is too small for byte pairs: letters and specials are {least:,}; give more"
+    if vocab_size is not None and (size := backend.get_vocab_size()) > vocab_size:
+        log.warning(
+            "vocab_size %d does not hold every letter of the corpus; the vocabulary has %d entries", vocab_size, size
         )
     return TextTokenizer(_without_added(backend))
 

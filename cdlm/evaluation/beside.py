@@ -17,9 +17,9 @@ Cells = Mapping[tuple[str, str], Sequence[Row]]
 def beside(rows: Sequence[Row]) -> str:
     """A Markdown table of the tasks that several systems answered; empty where there is none.
 
-    A cell holds the task's first figure (its success), perplexity over that of real text, distinct-4 over that of training lines, the share that
-    stands in the training text and the seconds a text. Where a slow system was given fewer targets, a second table repeats
-    the model on those.
+    A cell holds the task's first figure (its success), perplexity over that of real text, distinct-4 over that of training
+    lines, the share that stands in the training text and the seconds a text. Where a slow system was given fewer targets, a
+    second table repeats the model on those.
     """
     whole = _cells([row for row in rows if row.first is None])
     table = _table(whole)
@@ -63,8 +63,9 @@ def _cell(rows: Sequence[Row]) -> str:
     if not rows:
         return ABSENT
     first, seconds = rows[0].figure, _value(rows, SECONDS)
+    interval = f" ({first.low:.2f} – {first.high:.2f})" if first.low != first.high else ""
     known = {name: _value(rows, name) for name in (RATIO, VARIETY, COPIED)}
-    parts = [f"**{first.value:.3f}** ({first.low:.2f} – {first.high:.2f})", *_price(known)]
+    parts = [f"**{first.value:.3f}**{interval}", *_price(known)]
     return "<br>".join([*parts, *([f"{seconds:.2f} s"] if seconds is not None else []), f"n {first.n}"])
 
 

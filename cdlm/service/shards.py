@@ -101,12 +101,20 @@ def _whole_lines(file: Path) -> int:
 
 
 def done(folder: Path) -> dict[int, list[dict[str, Any]]]:
-    """The rows that some shard has written, by number; a line that is being written is not among them."""
+    """The rows that some shard has written, by number; a line that is being written is not among them.
+
+    Raises:
+        ShardError: a line is damaged.
+    """
     found: dict[int, list[dict[str, Any]]] = {}
     for file in sorted(folder.glob("part-*-of-*.jsonl")):
-        for line in file.read_bytes()[: _whole_lines(file)].splitlines():
-            entry = json.loads(line)
-            found[entry["row"]] = entry["texts"]
+        for number, line in enumerate(file.read_bytes()[: _whole_lines(file)].splitlines(), 1):
+            try:
+                entry = json.loads(line)
+                found[entry["row"]] = entry["texts"]
+            except (ValueError, KeyError, TypeError):
+                fix = "remove the line, then run the shard again, which writes what is missing"
+                raise ShardError(f"{file}: line {number} is damaged; {fix}") from None
     return found
 
 
@@ -124,5 +132,6 @@ def collect(folder: Path) -> Path:
             f"{len(missing)} of {total} rows are not written yet, the first is {missing[0]}; run their shard again"
         )
     rows = ({"request": row + 1, **text} for row in range(total) for text in found[row])
-    write_text(folder / RESULT, rows_to_jsonl(rows))
+    with held(folder, f".{RESULT}.lock", timeout=60):  # shards that end together all collect
+        write_text(folder / RESULT, rows_to_jsonl(rows))
     return folder / RESULT

@@ -46,6 +46,8 @@ def check_claim(plan: Plan, out: Path, resume: bool) -> Path | None:
     if checkpoints and not started:
         raise ValueError(f"{out} holds checkpoints but not {DATA} and {SETTINGS}; choose another output=")
     if not started:
+        if (out / BEST / RUN_FILE).is_file():
+            _check_unsaved(out / BEST, plan.config)
         return None
     if not resume:
         raise ValueError(f"{out} holds a run already; choose another output= or leave out --no-resume")

@@ -11,20 +11,22 @@ from safetensors import SafetensorError
 from cdlm.training.checkpoint import complete_checkpoints
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_COPIES = 5  # weights, their average and two moments of a checkpoint, in fp32; the exported model comes on top
+_CHECKPOINT = 4  # weights, their average and two moments, in fp32
+_COPIES = 3 * _CHECKPOINT + 2  # two checkpoints and an export are kept, and each is replaced by one written beside it
 
 
-def check_room(parameters: int, folder: Path) -> None:
-    """Whether a checkpoint of a model of so many parameters fits.
+def check_room(parameters: int, run: Path) -> None:
+    """Whether the checkpoints and exports of a model of so many parameters fit, those counted that lie there already.
 
     Raises:
-        OSError: it does not.
+        OSError: they do not.
     """
-    needed, free = 4 * _COPIES * parameters, shutil.disk_usage(folder).free
+    there = sum(file.stat().st_size for file in run.rglob("*.safetensors"))
+    needed, free = 4 * _COPIES * parameters - there, shutil.disk_usage(run).free
     if free < needed:
         raise OSError(
-            f"{folder} has {free / 1e6:.1f} MB left, and a checkpoint needs {needed / 1e6:.1f} MB; free some space or "
-            "choose another output="
+            f"{run} has {free / 1e6:.1f} MB left, and the checkpoints of this run need {needed / 1e6:.1f} MB; free some space "
+            "or choose another output="
         )
 
 

@@ -93,10 +93,15 @@ def test_word_counts_are_exact(tokenizer: TextTokenizer) -> None:
         assert tokenizer.count_words(ids) == len(split_words(line)) == tokenizer.starts_word[ids].sum()
 
 
-def test_a_vocabulary_that_cannot_hold_the_letters_is_refused() -> None:
-    with pytest.raises(ValueError, match="vocab_size 8 is too small for byte pairs: letters and specials are 1"):
-        build_tokenizer(["abcdef fedcba"], kind="bpe", vocab_size=8)
-    assert len(build_tokenizer(["abcdef fedcba"], kind="bpe", vocab_size=16)) == 16
+def test_a_vocabulary_holds_every_letter_and_says_when_it_grows(caplog: pytest.LogCaptureFixture) -> None:
+    lines = ["abcdef fedcba"]
+    assert len(build_tokenizer(lines, kind="bpe", vocab_size=16)) == 16
+    assert not caplog.text
+    grown = build_tokenizer(lines, kind="bpe", vocab_size=8)
+    assert grown.unk_id not in grown.encode("abcdef fedcba")
+    assert (
+        f"vocab_size 8 does not hold every letter of the corpus; the vocabulary has {len(grown)} entries" in caplog.text
+    )
 
 
 def test_an_entry_that_splits_is_not_generated() -> None:

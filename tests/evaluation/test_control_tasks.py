@@ -72,7 +72,7 @@ def test_a_refused_request_is_no_success_and_has_no_fluency() -> None:
 
 def test_variety_copies_and_cost() -> None:
     equal = Samples("task", SOURCES, SOURCES, (1.0,) * 4)
-    assert equal.variety().figure.value == 1
+    assert equal.variety(SOURCES, "training lines").figure.value == 1
     assert equal.same().figure.value == 1
     index = TrainingIndex.build([tuple(split_words(t)) for t in (TEXTS[0], TEXTS[0], SOURCES[1])])
     row = SAMPLES.copied(index, [TEXTS[0], SOURCES[1]])

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +62,24 @@ def test_a_shard_that_was_cut_off_goes_on_even_with_another_number_of_them(
     assert list(write_shard(requests, folder, Shard(0, 2), open_)) == [4, 6]
     assert [row for n in range(3) for row in write_shard(requests, folder, Shard(n, 3), open_)] == [3, 1, 5]
     assert collect(folder).read_text(encoding="utf-8") == whole
+
+
+def test_a_damaged_line_is_named_with_what_to_do(open_: Callable[[str], Pipeline], tmp_path: Path) -> None:
+    whole = write_all(tmp_path, 1, open_)
+    file = tmp_path / Shard().file
+    lines = file.read_bytes().splitlines(keepends=True)
+    file.write_bytes(b"".join([lines[0], b'{"row": 1, "te\n', *lines[2:]]))
+    with pytest.raises(ShardError, match="line 2 is damaged; remove the line, then run the shard again"):
+        collect(tmp_path)
+    file.write_bytes(b"".join([lines[0], *lines[2:]]))
+    assert list(write_shard(seeded(REQUESTS, 3), tmp_path, Shard(), open_)) == [1]
+    assert collect(tmp_path).read_text(encoding="utf-8") == whole
+
+
+def test_shards_that_end_together_all_collect(open_: Callable[[str], Pipeline], tmp_path: Path) -> None:
+    whole = write_all(tmp_path, 1, open_)
+    with ThreadPoolExecutor(8) as together:
+        assert {path.read_text(encoding="utf-8") for path in together.map(collect, [tmp_path] * 24)} == {whole}
 
 
 def test_a_folder_of_other_requests_is_refused(open_: Callable[[str], Pipeline], tmp_path: Path) -> None:

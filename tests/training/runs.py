@@ -26,12 +26,14 @@ def write_corpus(file: Path, count: int = 120) -> Path:
     return file
 
 
-def small_run(corpus: Path, output: Path, *, model: dict[str, Any] | None = None, **train: Any) -> RunConfig:
+def small_run(
+    corpus: Path, output: Path, *, model: dict[str, Any] | None = None, data: dict[str, Any] | None = None, **train: Any
+) -> RunConfig:
     """Everything that has a state is at work: dropout, the clock's fit, the average."""
     shape = {"embedding_dim": 8, "max_length": 16, "dropout": 0.1, "backbone": BACKBONE, **(model or {})}
     usual = {"steps": 12, "tokens_per_batch": 128, "learning_rate": 5e-3, "warmup_steps": 4, "log_every": 1}
     usual |= {"eval_every": 4, "save_every": 2, "refit_every": 4, "dtype": "float32", "device": "cpu", "preview": 0}
-    data = {"train": str(corpus), "min_count": 1}
+    data = {"train": str(corpus), "min_count": 1, **(data or {})}
     return parse_config({"data": data, "model": shape, "train": {**usual, **train}, "output": str(output)})
 
 

@@ -33,7 +33,12 @@ def test_a_folder_of_somebody_else_is_left_alone(settings: Settings, tmp_path: P
     assert (tmp_path / "run" / "best" / "thesis.txt").read_text() == "precious"
 
 
-def test_a_model_without_its_checkpoints_is_not_trained_over(settings: Settings, finished: Path) -> None:
+@pytest.mark.parametrize("lost", [(), ("data.json",), ("config.yaml", "data.json")])
+def test_a_model_without_its_checkpoints_is_not_trained_over(
+    settings: Settings, finished: Path, lost: tuple[str, ...]
+) -> None:
+    for name in lost:
+        (finished / name).unlink()
     for checkpoint in finished.glob("checkpoint-*"):
         shutil.rmtree(checkpoint)
 

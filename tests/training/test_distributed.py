@@ -75,6 +75,23 @@ def test_a_run_goes_on_with_another_number_of_processes(
         assert "written by 2 process(es), now there are 1" in caplog.text
 
 
+@pytest.mark.parametrize("then", [2, 1])
+def test_a_stream_is_shared_and_goes_on_in_its_middle(then: int, lines: Path, tmp_path: Path) -> None:
+    out, streamed = tmp_path / "run", {"streaming": True, "block_size": 50}
+    train(shared_run(lines, tmp_path / "alone", data=streamed))
+
+    def some(rank: int) -> None:
+        train(shared_run(lines, out, data=streamed), stop=lambda: len(complete_checkpoints(out)) >= 2)
+
+    def rest(rank: int) -> None:
+        train(shared_run(lines, out, data=streamed))
+
+    assert on_processes(2, some) == [0, 0]
+    assert on_processes(then, rest) == [0] * then
+    assert logged(out, 12, "loss") == pytest.approx(logged(tmp_path / "alone", 12, "loss"), rel=1e-4)
+    assert_close(out, tmp_path / "alone")
+
+
 def test_what_one_process_wants_all_do(lines: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
 

@@ -215,6 +215,22 @@ def test_run_that_diverges_says_so_and_leaves_good_checkpoints(settings: Setting
         assert all(v.isfinite().all() for v in load_file(checkpoint / "model.safetensors").values())
 
 
+def test_run_whose_weights_break_names_the_last_good_checkpoint(settings: Settings, tmp_path: Path) -> None:
+    class Poison(TrainerCallback):
+        def on_step_begin(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
+            if state.global_step == 3:
+                next(model.parameters()).data.view(-1)[0] = float("nan")
+
+    with pytest.raises(TrainingDiverged, match=r"checkpoint-3 is still good"):
+        train(settings(tmp_path / "run", save_every=1), callbacks=[Poison()])
+    good = complete_checkpoints(tmp_path / "run")
+    assert [folder.name for folder in good] == ["checkpoint-2", "checkpoint-3"]
+    for folder in good:
+        assert all(v.isfinite().all() for v in load_file(folder / "model.safetensors").values())
+    train(settings(tmp_path / "run", save_every=1))
+    assert facts(complete_checkpoints(tmp_path / "run")[-1])["step"] == STEPS
+
+
 class Steps(TrainerCallback):
     def __init__(self) -> None:
         self.last = 0
