@@ -49,13 +49,19 @@ class ModelConfig(Section):
     max_source_length: int = Field(
         0, ge=0, le=4096, description="positions of a source; 0: max_length, where there are any"
     )
-    schedule: Literal["learned", "sqrt", "cosine", "linear"] = "learned"
+    schedule: Literal["learned", "sqrt", "cosine", "linear"] = Field(
+        "learned", description="noise over t; learned: so that cross-entropy grows evenly"
+    )
     min_noise: float = Field(0.5, gt=0, description="sigma / alpha of the learned schedule at t -> 0")
     max_noise: float = Field(25.0, gt=0, description="sigma / alpha of the learned schedule at t = 1")
-    head: Literal["logits", "regression"] = "logits"
+    head: Literal["logits", "regression"] = Field(
+        "logits", description="what the network returns; regression: a free vector, as Diffusion-LM does"
+    )
     output_prior: bool = Field(False, description="add the likelihood of z under each token to the logits")
-    length_mode: Literal["variable", "padded"] = "variable"
-    dropout: float = Field(0.0, ge=0, lt=1)
+    length_mode: Literal["variable", "padded"] = Field(
+        "variable", description="exactly the positions of the text, or padding to max_length that is learned"
+    )
+    dropout: float = Field(0.0, ge=0, lt=1, description="in the backbone; for a small corpus shown many times")
     attention_dropout: float = Field(0.0, ge=0, lt=1, description="slow on a CPU: a random number per pair of tokens")
     backbone: dict[str, Any] = Field(DEFAULT_BACKBONE, description="any transformers encoder taking inputs_embeds")
     free_temperature: float = Field(1.0, gt=0, description="default temperature of texts that no wish pulls")
@@ -90,7 +96,7 @@ class DataConfig(Section):
     )
     min_count: int = Field(11, ge=1, description="a word must occur this often to enter the vocabulary")
     vocab_size: int | None = Field(None, ge=8, description="cap of the vocabulary (the size for bpe)")
-    duplicates: Literal["keep", "drop"] = "keep"
+    duplicates: Literal["keep", "drop"] = Field("keep", description="equal lines")
     long_lines: Literal["window", "drop"] = Field(
         "window",
         description="texts above max_length: another random window of them every time, or left out, as pairs always are",
@@ -112,28 +118,32 @@ class DataConfig(Section):
 class ClocksConfig(Section):
     """Shares of the kinds of clocks shown in training; see ``cdlm.training.noising.ClockMixture``."""
 
-    uniform: float = Field(0.45, ge=0)
-    scattered: float = Field(0.3, ge=0)
-    gap: float = Field(0.12, ge=0)
-    prefix: float = Field(0.03, ge=0)
-    rising: float = Field(0.05, ge=0)
-    independent: float = Field(0.05, ge=0)
-    masked: float = Field(0.2, ge=0)
+    uniform: float = Field(0.45, ge=0, description="one clock for all")
+    scattered: float = Field(0.3, ge=0, description="random words are given")
+    gap: float = Field(0.12, ge=0, description="all but one stretch is given")
+    prefix: float = Field(0.03, ge=0, description="a beginning is given")
+    rising: float = Field(0.05, ge=0, description="noise rises from left to right")
+    independent: float = Field(0.05, ge=0, description="every word its own")
+    masked: float = Field(0.2, ge=0, description="some words given, the others at pure noise")
 
 
 class TrainConfig(Section):
     """The run. ``steps`` fixes the learning-rate curve; a time limit ends a run and never shapes it."""
 
-    objective: Literal["cross_entropy", "diffusion_lm"] = "cross_entropy"
-    steps: int = Field(10_000, ge=1)
-    tokens_per_batch: int = Field(2048, ge=8)
-    gradient_accumulation_steps: int = Field(1, ge=1)
-    learning_rate: float = Field(1.5e-3, gt=0)
-    warmup_steps: int = Field(200, ge=0)
-    adam_betas: tuple[Share, Share] = (0.9, 0.98)
-    weight_decay: float = Field(0.01, ge=0)
-    max_grad_norm: float = Field(1.0, gt=0)
-    ema_decay: float = Field(0.999, ge=0, lt=1)
+    objective: Literal["cross_entropy", "diffusion_lm"] = Field(
+        "cross_entropy", description="diffusion_lm: that of Li et al. 2022, with head: regression"
+    )
+    steps: int = Field(10_000, ge=1, description="optimiser steps of the whole run")
+    tokens_per_batch: int = Field(2048, ge=8, description="positions of a batch, at most")
+    gradient_accumulation_steps: int = Field(1, ge=1, description="batches of a step")
+    learning_rate: float = Field(
+        1.5e-3, gt=0, description="the highest, after the warm-up; it falls to a fiftieth at the end"
+    )
+    warmup_steps: int = Field(200, ge=0, description="steps over which it rises")
+    adam_betas: tuple[Share, Share] = Field((0.9, 0.98), description="of AdamW")
+    weight_decay: float = Field(0.01, ge=0, description="of AdamW")
+    max_grad_norm: float = Field(1.0, gt=0, description="a longer gradient is cut to this")
+    ema_decay: float = Field(0.999, ge=0, lt=1, description="of the averaged weights, which are sampled and shipped")
     self_conditioning: float = Field(0.5, ge=0, le=1, description="share of examples with a previous estimate")
     lag: float = Field(0.15, ge=0, le=1, description="largest clock step to that previous estimate")
     hints: float = Field(
@@ -149,16 +159,16 @@ class TrainConfig(Section):
     )
     clocks: ClocksConfig = ClocksConfig()
     refit_every: int = Field(100, ge=1, description="steps between fits of the learned clock")
-    eval_every: int = Field(500, ge=1)
-    save_every: int = Field(500, ge=1)
-    log_every: int = Field(50, ge=1)
+    eval_every: int = Field(500, ge=1, description="steps between evaluations")
+    save_every: int = Field(500, ge=1, description="steps between checkpoints; the last two are kept")
+    log_every: int = Field(50, ge=1, description="steps between logged losses")
     preview: int = Field(2, ge=0, description="texts written at every evaluation")
     patience: int | None = Field(
         None, ge=1, description="stop after so many evaluations without a better validation loss"
     )
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    dtype: Literal["float32", "bfloat16"] = "bfloat16"
-    seed: int = Field(0, ge=0, lt=2**32)
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="auto: a GPU where there is one")
+    dtype: Literal["float32", "bfloat16"] = Field("bfloat16", description="of products; weights are float32")
+    seed: int = Field(0, ge=0, lt=2**32, description="the same seed, the same model")
 
     @model_validator(mode="after")
     def _some_clock(self) -> Self:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from cdlm.training.plan import Plan
 
 EXAMPLES = """
+cdlm train --keys
 cdlm train --config configs/e2e.yaml --dry-run
 cdlm train --config configs/e2e.yaml
 cdlm train --config configs/e2e.yaml train.steps=2000 output=runs/short
@@ -50,6 +51,15 @@ MaxMinutes = Annotated[
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would happen, with a time estimate; write nothing.")]
 NoResume = Annotated[bool, typer.Option("--no-resume", help="Refuse to go on with a run that is there already.")]
+Keys = Annotated[
+    bool,
+    typer.Option(
+        "--keys",
+        is_eager=True,
+        callback=lambda wanted: _show_keys() if wanted else None,
+        help="Print every setting of a configuration, with its default and meaning.",
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only where the model is.")]
 
 
@@ -62,6 +72,7 @@ def train(
     dry_run: DryRun = False,
     no_resume: NoResume = False,
     quiet: Quiet = False,
+    keys: Keys = False,
 ) -> None:
     """Train a model, or go on with a run.
 
@@ -84,6 +95,13 @@ def train(
         rehearse(settings, console, max_minutes, not no_resume)
     else:
         _run(settings, console, max_minutes, not no_resume, quiet)
+
+
+def _show_keys() -> None:
+    from cdlm.cli.keys import show_keys
+
+    show_keys(screen())
+    raise typer.Exit
 
 
 def find_config(path: Path) -> Path:

@@ -1,11 +1,14 @@
 """``cdlm train``: the dry run, the run, going on, what it says and what it refuses."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 import yaml
 
+from cdlm.cli.keys import keys
+from cdlm.config import RunConfig
 from cdlm.training import run as training
 from cdlm.training.trainer import TrainingDiverged
 
@@ -159,3 +162,13 @@ def test_a_setting_that_the_tokenizer_does_not_hear_is_told(run, config, tmp_pat
     shown = run("train", "--config", config, *changes).stdout
     assert "data.min_count says nothing to data.tokenizer: bpe" in shown
     assert "data.vocab_size says" not in shown
+
+
+def test_every_setting_is_told_with_its_default(run):
+    shown = run("train", "--keys").stdout
+    told = {line.split()[0] for line in shown.splitlines() if line.startswith(("model.", "data.", "train.", "output"))}
+    assert told == {key for key, _, _ in keys(RunConfig)}
+    assert {"model.dropout", "data.train", "train.clocks.masked", "output"} <= told
+    assert re.search(r"train\.gradient_accumulation_steps +1 ", shown)
+    assert re.search(r"train\.edges +false ", shown)
+    assert all(meaning for _, _, meaning in keys(RunConfig)), "a setting without a meaning"
