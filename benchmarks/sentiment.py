@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import time
 
+from cdlm.data.corpus import read_lines
 from cdlm.data.labels import read_labelled
 from cdlm.evaluation import provenance
 from cdlm.evaluation.fluency import Teacher
@@ -35,10 +36,12 @@ class Setting:
     """A model, and what may judge it.
 
     Attributes:
+        training, labels: the model's training lines, and held-out texts with labels.
         judge: folder of the MiniLM judge, which learned from another corpus than model and head. out: where the report goes.
     """
 
     model: str | Path
+    training: Path
     labels: Path
     judge: Path
     teacher: Path
@@ -49,6 +52,7 @@ RUNS = ROOT / "runs"
 SETTINGS = {
     "reviews": Setting(
         "reviews",
+        RUNS / "data" / "reviews" / "train.txt",
         RUNS / "data" / "reviews" / "labels.valid.tsv",
         RUNS / "judges" / "yelp",
         ROOT / "benchmarks" / "teacher" / "reviews",
@@ -56,6 +60,7 @@ SETTINGS = {
     ),
     "yelp": Setting(
         RUNS / "yelp" / "best",
+        RUNS / "data" / "yelp" / "train.txt",
         RUNS / "data" / "yelp" / "labels.valid.tsv",
         RUNS / "judges" / "sst",
         RUNS / "teacher" / "yelp",
@@ -82,6 +87,7 @@ def main() -> None:
         [Vader(), LinearJudge.load(setting.judge)],
         args.count,
         args.seed,
+        training=read_lines(setting.training),
         options={} if args.temperature is None else {"temperature": args.temperature},
         progress=lambda task, done, total: print(f"{task}: {done}/{total}", flush=True) if done % 50 == 0 else None,
     )

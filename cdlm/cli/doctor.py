@@ -87,8 +87,15 @@ def examined(name: str, check: Check) -> Finding:
     try:
         return check()
     except Exception as error:  # noqa: BLE001 - whatever is wrong with an installation is what is asked for
-        where = f"{type(error).__name__}: {one_line(error)}"
-        return Finding(name, False, where, "install anew: pip install --force-reinstall cdlm")
+        return Finding(name, False, f"{type(error).__name__}: {one_line(error)}", _fix(error))
+
+
+def _fix(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return "free space there, or give another folder (output=, TMPDIR) that can be written"
+    if "out of memory" in str(error):
+        return "end what else uses the accelerator, or train.device=cpu"
+    return "install anew: pip install --force-reinstall cdlm"
 
 
 def show(console: Console, finding: Finding) -> None:

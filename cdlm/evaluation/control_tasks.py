@@ -236,9 +236,14 @@ def _stands(targets: Sequence[AttributeTarget], texts: Sequence[str]) -> list[fl
     return [float(t.stands(text)) for t, text in zip(targets, texts, strict=True)]
 
 
+def ud_judge() -> Path | None:
+    """The folder of the second parser, where it is trained."""
+    return next((folder for folder in SECOND_JUDGE if (folder / "meta.json").is_file()), None)
+
+
 def _second_judge(samples: Samples, targets: list[TagTarget]) -> list[Row]:
     """Tags by a parser trained on other text; on real sentences it agrees with the first one less than fully, too."""
-    folder = next((f for f in SECOND_JUDGE if (f / "meta.json").is_file()), None)
+    folder = ud_judge()
     if folder is None:
         return []
     ours, real = (_right(targets, parse_texts(texts, folder)) for texts in (samples.texts, samples.sources))

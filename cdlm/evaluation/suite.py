@@ -6,7 +6,7 @@ from typing import Any
 
 from cdlm.evaluation.baselines.names import check_names
 from cdlm.evaluation.bench import Bench, Row
-from cdlm.evaluation.control_tasks import attribute, composition, length, part_of_speech, spans, tree, usable
+from cdlm.evaluation.control_tasks import attribute, composition, length, part_of_speech, spans, tree, ud_judge, usable
 from cdlm.evaluation.exactness import diversity_of_requests, editing, exactness, scoring, selection
 from cdlm.evaluation.fluency import Teacher
 from cdlm.evaluation.kept import Kept
@@ -131,10 +131,7 @@ def run_suite(  # noqa: PLR0913 - every part of a run can be named
     facts = {"model": str(model), "suite": suite, "seed": seed, "half": half, "tasks": " ".join(chosen)}
     facts |= {"baselines": " ".join(named)} if named else {}
     facts |= {"steps beside the model's own": " ".join(map(str, steps))} if steps else {}
-    if not tasks and len(chosen) < len(TASKS):
-        facts["left out, as the model has no head for them"] = " ".join(t for t in TASKS if t not in chosen)
-    judge = bench.second_judge
-    facts["second judge of fluency"] = judge if isinstance(judge, str) else judge.name
+    facts |= _missing(bench, chosen, bool(tasks))
     bench.own = kept.of(Steered(bench.pipe, bench.options), OWN, made_of(bench))
     rivals = rivals_of(bench, kept, Path(teacher), named, chosen, steps)
     bench.sizes = _there(bench)
@@ -157,6 +154,17 @@ def run_suite(  # noqa: PLR0913 - every part of a run can be named
         if out is not None:
             report(draw(Path(out), rows))
     return rows
+
+
+def _missing(bench: Bench, chosen: Sequence[str], named: bool) -> dict[str, str]:
+    """What a report lacks: tasks without a head, judges that are not installed or trained."""
+    found, judge = {}, bench.second_judge
+    if not named and len(chosen) < len(TASKS):
+        found["left out, as the model has no head for them"] = " ".join(t for t in TASKS if t not in chosen)
+    found["second judge of fluency"] = judge if isinstance(judge, str) else judge.name
+    if "pos" in chosen and ud_judge() is None:
+        found["second judge of tags"] = "none: not trained (python benchmarks/judges/train_parser.py)"
+    return found
 
 
 def _there(bench: Bench) -> dict[str, int]:

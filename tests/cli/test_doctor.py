@@ -53,6 +53,21 @@ def test_doctor_finds_a_folder_that_cannot_be_written():
     assert "choose another (output=)" in finding.fix
 
 
+@pytest.mark.parametrize(
+    ("error", "fix"),
+    [
+        (OSError(28, "No space left on device"), "free space there"),
+        (RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"), "train.device=cpu"),
+        (ImportError("libfoo.so"), "pip install --force-reinstall cdlm"),
+    ],
+)
+def test_the_fix_fits_what_went_wrong(error, fix):
+    def broken() -> doctor.Finding:
+        raise error
+
+    assert fix in doctor.examined("training", broken).fix
+
+
 def test_a_missing_extra_is_no_failure():
     finding = doctor.check_extra("app", ("streamlit", "not_a_module"))
     assert (finding.good, finding.essential, finding.found) == (False, False, "lacks not_a_module")
