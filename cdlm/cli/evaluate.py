@@ -43,9 +43,7 @@ Baselines = Annotated[
 ]
 Resume = Annotated[
     bool,
-    typer.Option(
-        "--resume", help="Go on with the texts that a run with this --out left behind.", rich_help_panel=o.OUTPUT
-    ),
+    typer.Option("--resume", help="Go on with what a run with this --out left behind.", rich_help_panel=o.OUTPUT),
 ]
 Steps = Annotated[
     str,

@@ -1,17 +1,18 @@
-"""The answers of a run, a file a system, beside what each system was made of: a resumed run mixes nothing."""
+"""What a run has found: answers, a file a system, beside what each system was made of, and rows. A resumed run mixes nothing."""
 
 import hashlib
 import json
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
+from cdlm.evaluation.bench import Row
 from cdlm.evaluation.remembered import Remembered
 from cdlm.evaluation.systems import System
 from cdlm.files import write_json
 from cdlm.hub import file_fingerprint
 
-FOLDER, ABOUT, SECONDS = "answers", "about.json", "seconds.json"
+FOLDER, ABOUT, SECONDS, ROWS = "answers", "about.json", "seconds.json", "rows.json"
 
 
 class Kept:
@@ -68,6 +69,21 @@ class Kept:
         self.folder.mkdir(parents=True, exist_ok=True)
         write_json(self.folder / ABOUT, self._about)
         return Remembered(system, file)
+
+    def rows(self, about: str, measure: Callable[[], list[Row]]) -> list[Row]:
+        """The rows of a task whose texts no system remembers, measured where an earlier run had not finished it.
+
+        Args:
+            about: task, sizes and whatever else decides the figures besides the model, which :meth:`of` has compared.
+        """
+        if self.folder is None:
+            return measure()
+        file = self.folder / ROWS
+        known = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+        if about not in known:
+            known[about] = [row.plain() for row in measure()]
+            write_json(file, known)
+        return [Row.from_plain(row) for row in known[about]]
 
 
 def fingerprint_of(files: Iterable[Path]) -> str:

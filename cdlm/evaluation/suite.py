@@ -1,6 +1,8 @@
 """The suite: runs every task for every system, and writes the report after each."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,7 @@ from cdlm.evaluation.bench import Bench, Row
 from cdlm.evaluation.control_tasks import attribute, composition, length, part_of_speech, spans, tree, ud_judge, usable
 from cdlm.evaluation.exactness import diversity_of_requests, editing, exactness, scoring, selection
 from cdlm.evaluation.fluency import Teacher
-from cdlm.evaluation.kept import Kept
+from cdlm.evaluation.kept import Kept, fingerprint_of
 from cdlm.evaluation.pace import Moment, Pace, planned
 from cdlm.evaluation.plots import draw
 from cdlm.evaluation.provenance import started
@@ -45,6 +47,8 @@ HEADS: dict[str, set[str]] = {
     "composition": {"attribute", "pos"},
 }
 """The heads that a task needs."""
+UNREMEMBERED = {"unconstrained", "keywords", "exactness", "requests", "edit", "score", "selection"}
+"""Tasks that ask the model itself, beside all systems: their finished rows are kept instead of their texts."""
 SIZES: dict[str, dict[str, int]] = {
     "quick": {
         "unconstrained": 100,
@@ -113,7 +117,7 @@ def run_suite(  # noqa: PLR0913 - every part of a run can be named
         tasks: those to run; if none are named, all but those for which the model brings no head.
         baselines: what answers the same targets beside the model, see ``baselines.names.SERVES``.
         steps: numbers of steps that the model is measured with beside its own, in the tasks that baselines answer too.
-        resume: go on with the texts of control tasks and infilling that an earlier run left in ``out``.
+        resume: go on with what an earlier run left in ``out``: the texts of control tasks and infilling, and the finished others.
         progress: hears of every text.
 
     Raises:
@@ -146,7 +150,7 @@ def run_suite(  # noqa: PLR0913 - every part of a run can be named
     with Stopwatch(kept.seconds) as watch:
         for name in chosen:
             pace.begin(name, OWN)
-            rows += TASKS[name](bench)
+            rows += _own(bench, name, kept, Path(teacher))
             pace.end()
             for rival in rivals:
                 rows += _beside(bench, name, rival, pace) if name in rival.tasks else []
@@ -154,6 +158,15 @@ def run_suite(  # noqa: PLR0913 - every part of a run can be named
         if out is not None:
             report(draw(Path(out), rows))
     return rows
+
+
+def _own(bench: Bench, task: str, kept: Kept, teacher: Path) -> list[Row]:
+    """The model's rows: from texts that are remembered, or as a whole where a run before this one had them."""
+    if task not in UNREMEMBERED:
+        return TASKS[task](bench)
+    judge = bench.second_judge if isinstance(bench.second_judge, str) else bench.second_judge.name
+    given = fingerprint_of(file for folder in (teacher, bench.corpus) for file in folder.iterdir())
+    return kept.rows(json.dumps([task, bench.sizes, bench.seed, bench.half, judge, given]), partial(TASKS[task], bench))
 
 
 def _missing(bench: Bench, chosen: Sequence[str], named: bool) -> dict[str, str]:

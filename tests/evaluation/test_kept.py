@@ -6,6 +6,8 @@ from types import SimpleNamespace
 import pytest
 
 from cdlm.evaluation import rivals
+from cdlm.evaluation.bench import Row
+from cdlm.evaluation.intervals import Figure
 from cdlm.evaluation.kept import Kept, fingerprint_of
 from cdlm.evaluation.systems import Answer, Request
 
@@ -87,3 +89,18 @@ def test_the_model_is_made_of_its_heads_too(tmp_path: Path) -> None:
     second = rivals.made_of(bench)
     assert [key for key in first if first[key] != second[key]] == ["head pos"]
     assert fingerprint_of([head / "weights"]) == fingerprint_of([head / "weights", tmp_path]) == second["head pos"]
+
+
+def test_rows_of_a_finished_task_are_measured_once(tmp_path: Path) -> None:
+    row = Row("edit", "kept words", Figure(0.5, 0.4, 0.6, 9), 1.0, "at least 0.4", True, 3.0)
+    said(Kept(tmp_path, resume=False), "one", weights="a")
+    assert Kept(tmp_path, resume=True).rows("edit 9", lambda: [row]) == [row]
+    assert Kept(tmp_path, resume=True).rows("edit 9", lambda: pytest.fail("measured again")) == [row]
+    assert Kept(tmp_path, resume=True).rows("edit 10", list) == [], "another size is another figure"
+    begun = Kept(tmp_path, resume=False)
+    said(begun, "two", weights="a")
+    assert begun.rows("edit 9", list) == [], "a run that begins anew measures anew"
+
+
+def test_rows_without_a_folder_are_measured() -> None:
+    assert Kept(None, resume=False).rows("edit 9", list) == []
