@@ -36,8 +36,8 @@ def _flat(name: str, values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 UNIFORM = [f"train.clocks.{kind}=0" for kind in ClocksConfig.model_fields if kind != "uniform"]
 VARIANTS: dict[str, tuple[str, list[str]]] = {
-    "base": ("the defaults, and the output prior", []),
-    "no output prior": ("logits without the likelihood of z", ["model.output_prior=false"]),
+    "base": ("the defaults", []),
+    "output prior": ("the likelihood of z under each token is added to the logits", ["model.output_prior=true"]),
     "sqrt": ("schedule", ["model.schedule=sqrt"]),
     "cosine": ("schedule", ["model.schedule=cosine"]),
     "linear": ("schedule", ["model.schedule=linear"]),

@@ -107,7 +107,7 @@ def test_table_holds_every_measured_variant(ablation, tmp_path):
     ablation.write_table(tmp_path, load_config(ablation.BASE), tmp_path, ["pub"])
     table = (tmp_path / "ablation.md").read_text()
     assert "## 5 steps\n" in table
-    assert "| base | the defaults, and the output prior | 1.000 | 2.000 | 3 |" in table
+    assert "| base | the defaults | 1.000 | 2.000 | 3 |" in table
     measured = len(ablation.SETTINGS) - 1
     assert "| width 16 |" + " 1.5 (1.4 – 1.6) |" * measured + " refused |" in table
     assert "| width 16 |" + " 0.87 |" * measured + "  |" in table
