@@ -156,6 +156,7 @@ def export(recipe: Recipe, best: Path, candidate: Path) -> None:
     """The shipped files: bf16 weights, tokenizer under the current word rules, length head, licence."""
     plan = plan_run(load_config(recipe.stages[-1]))
     model = load_model(best)
+    model.config.free_temperature = plan.model_config.free_temperature  # chosen on what was trained
     saved = TextTokenizer.from_pretrained(best)
     if saved.tokens(range(len(saved))) != plan.tokenizer.tokens(range(len(plan.tokenizer))):
         sys.exit(f"{best} was trained with another vocabulary than {recipe.stages[-1]} gives now; train it again")
