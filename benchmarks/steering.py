@@ -51,6 +51,7 @@ class Cell:
     cost: float
     commit: str
     machine: str
+    date: str
 
     @property
     def key(self) -> Key:
@@ -88,6 +89,7 @@ def measure(control: str, asked: Requests, variant: Variant, budget: float = 40.
         spent / len(texts),
         commit(),
         machine(),
+        started()["date"],
     )
 
 
@@ -144,9 +146,9 @@ def markdown(name: str, found: Sequence[Cell]) -> str:
         f"{c.ratio.value:.2f} | {c.ratio.low:.2f} – {c.ratio.high:.2f} | {c.variety:.2f} | {c.cost:.1f} | {c.commit} |\n"
         for c in found
     )
-    machines = "; ".join(dict.fromkeys(c.machine for c in found))
+    places = "; ".join(dict.fromkeys(f"{c.date}, {c.machine}" for c in found))
     command = f"python benchmarks/steering.py {name} --count n"
-    return f"{head}{rows}\nCommand: `{command}`, each row with its own n; {started()['date']}, {machines}.\n"
+    return f"{head}{rows}\nCommand: `{command}`, each row with its own n; {places}.\n"
 
 
 def picture(found: Sequence[Cell], path: Path) -> None:

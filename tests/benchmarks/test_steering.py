@@ -52,7 +52,7 @@ def test_variants_differ(studies):
 def row(studies, control, variant, success, n=4, commit="abc"):
     """A row of a results file."""
     figure = Figure(success, 0.0, 1.0, n)
-    return studies.Cell(control, variant, figure, figure, 1.0, 40.0, commit, "a machine")
+    return studies.Cell(control, variant, figure, figure, 1.0, 40.0, commit, "a machine", "2026-01-02")
 
 
 def test_rows_of_one_controller_join_those_of_the_others(studies, tmp_path):

@@ -31,7 +31,7 @@ SURFACE = {
     "info": "model --json",
     "init": "corpus --force --minutes --out --text-column --validation",
     "score": "texts --device --draws --dtype --file --json --model --per-token --seed --source",
-    "train": "overrides --config --dry-run --init-from --max-minutes --no-resume --quiet --task",
+    "train": "overrides --config --dry-run --init-from --keys --max-minutes --no-resume --quiet --task",
     "train-controller": "--data --label-column --max-minutes --model --out --seed --source-column --steps --task --text-column "
     "--texts",
 }
