@@ -147,10 +147,12 @@ def run_suite(  # noqa: PLR0913 - every part of a run can be named
         if out is not None:
             write_report(Path(out), rows, {**facts, "seconds": round(watch.seconds)}, pictures)
 
+    read = fingerprint_of(file for folder in (Path(teacher), bench.corpus) for file in folder.iterdir())
+    given = json.dumps([bench.sizes, seed, half, facts["second judge of fluency"], read])
     with Stopwatch(kept.seconds) as watch:
         for name in chosen:
             pace.begin(name, OWN)
-            rows += _own(bench, name, kept, Path(teacher))
+            rows += _own(bench, name, kept, given)
             pace.end()
             for rival in rivals:
                 rows += _beside(bench, name, rival, pace) if name in rival.tasks else []
@@ -160,13 +162,11 @@ def run_suite(  # noqa: PLR0913 - every part of a run can be named
     return rows
 
 
-def _own(bench: Bench, task: str, kept: Kept, teacher: Path) -> list[Row]:
+def _own(bench: Bench, task: str, kept: Kept, given: str) -> list[Row]:
     """The model's rows: from texts that are remembered, or as a whole where a run before this one had them."""
     if task not in UNREMEMBERED:
         return TASKS[task](bench)
-    judge = bench.second_judge if isinstance(bench.second_judge, str) else bench.second_judge.name
-    given = fingerprint_of(file for folder in (teacher, bench.corpus) for file in folder.iterdir())
-    return kept.rows(json.dumps([task, bench.sizes, bench.seed, bench.half, judge, given]), partial(TASKS[task], bench))
+    return kept.rows(f"{task} {given}", partial(TASKS[task], bench))
 
 
 def _missing(bench: Bench, chosen: Sequence[str], named: bool) -> dict[str, str]:
