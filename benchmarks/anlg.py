@@ -1,9 +1,9 @@
-"""Abductive infilling (aNLG) by a model of short stories, beside a causal one trained for the same; writes results/anlg.
+"""What `cdlm evaluate` needs for abductive infilling (aNLG): a model of short stories, and a causal one for the same.
 
 python benchmarks/anlg.py corpus       # seconds: excerpts of ROCStories below runs/data/rocstories
 python benchmarks/anlg.py train        # about 75 minutes on one core: configs/rocstories.yaml, then its length head
 python benchmarks/anlg.py ar           # about 50 minutes: the causal model, same vocabulary, about as many parameters
-python benchmarks/anlg.py measure      # --items 400 --samples 50; without the causal model it says so and goes on
+cdlm evaluate --model runs/rocstories/finished --corpus $CDLM_DATA/anlg --suite standard --infiller runs/rocstories/ar/tuned
 
 Each step goes on where it was cut off.
 """
@@ -11,7 +11,6 @@ Each step goes on where it was cut off.
 import argparse
 import os
 from pathlib import Path
-from time import time
 from typing import Any
 
 import stories_corpus
@@ -19,17 +18,11 @@ import torch
 
 from cdlm.config import load_config
 from cdlm.data.tokenizer import TextTokenizer
-from cdlm.evaluation import provenance
-from cdlm.evaluation.anlg import PUBLISHED, CausalFiller, DiffusionFiller, Filler, anlg_rows, asked, read_items
-from cdlm.evaluation.baselines.decoding import denoiser_size
+from cdlm.evaluation.anlg import asked
 from cdlm.evaluation.fluency import Teacher
-from cdlm.evaluation.overlap import bert_score
-from cdlm.evaluation.report import write_report
-from cdlm.evaluation.targets import random_lines
 from cdlm.files import write_folder
 from cdlm.hub import fill_model_folder, load_model
 from cdlm.lengths import LengthModel
-from cdlm.pipeline import Pipeline
 from cdlm.training.lengths import train_length_head
 from cdlm.training.plan import plan_run
 from cdlm.training.prompted import fine_tune
@@ -48,21 +41,17 @@ def main(arguments: list[str] | None = None) -> None:
     """One of the steps."""
     args = _arguments(arguments)
     torch.set_num_threads(1)
-    {"corpus": corpus, "train": diffuse, "ar": causal, "measure": measure}[args.step](args)
+    {"corpus": corpus, "train": diffuse, "ar": causal}[args.step](args)
 
 
 def _arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("step", choices=["corpus", "train", "ar", "measure"])
+    parser.add_argument("step", choices=["corpus", "train", "ar"])
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a change of the configuration")
     parser.add_argument("--length-steps", type=int, default=3000)
     parser.add_argument("--ar-steps", type=int, default=5000, help="on whole excerpts, and as many on the task again")
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("CDLM_DATA", "../shared/data")))
     parser.add_argument("--stories", type=Path, default=ROOT / "runs" / "data" / "rocstories")
-    parser.add_argument("--items", type=int, default=400, help="of aNLG's dev set, drawn by the seed; 0: all")
-    parser.add_argument("--samples", type=int, default=50, help="candidates an item")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "anlg")
     return parser.parse_args(arguments)
 
 
@@ -125,35 +114,6 @@ def scored(tokenizer: TextTokenizer, file: Path) -> list[Scored]:
         given = asked(tokenizer, before, after)
         found.append(Scored([*given, *tokenizer.encode(between), tokenizer.end_id], len(given)))
     return found
-
-
-def measure(args: argparse.Namespace) -> None:
-    """Candidates, consensus, agreement; the report."""
-    provenance.started()  # what runs, before it is measured
-    started, items = time(), read_items(args.data / "anlg" / "dev_cleanup.json")
-    if args.items:
-        items = [items[int(n)] for n in random_lines([str(n) for n in range(len(items))], args.items, args.seed)]
-    pipe = Pipeline.from_pretrained(finished(args))
-    fillers: list[Filler] = [DiffusionFiller(pipe)]
-    facts: dict[str, Any] = {"model": "configs/rocstories.yaml", "items": len(items), "samples an item": args.samples}
-    tuned = finished(args).with_name("ar") / "tuned"
-    if (tuned / "model.safetensors").is_file():
-        network = Teacher.from_pretrained(tuned)
-        fillers.append(CausalFiller(network.model, network.tokenizer, denoiser_size(pipe.model)))
-    else:
-        facts["left out"] = "ar, not trained yet (python benchmarks/anlg.py ar)"
-    without = bert_score(["a"], [["a"]])
-    if isinstance(without, str):
-        facts["BERTScore"] = without
-    rows = anlg_rows(fillers, items, args.samples, args.seed, _show)
-    facts |= {f"published, {name}: BLEU-4 / ROUGE-L / CIDEr": " / ".join(map(str, f)) for name, f in PUBLISHED.items()}
-    command = f"python benchmarks/anlg.py measure --items {args.items} --samples {args.samples} --seed {args.seed}"
-    write_report(args.out, rows, {**facts, "command": command, "seconds": round(time() - started)})
-
-
-def _show(task: str, done: int, total: int) -> None:
-    if done % 20 == 0 or done == total:
-        print(f"{task}: {done}/{total}", flush=True)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,8 +23,10 @@ from readme import block
 
 from cdlm.config import load_config
 from cdlm.data.tokenizer import TextTokenizer
+from cdlm.evaluation.baselines.names import CONTROL
+from cdlm.evaluation.catalogue import FILES, TASKS
 from cdlm.evaluation.pace import Moment
-from cdlm.evaluation.suite import HEADS, TASKS, run_suite
+from cdlm.evaluation.suite import run_suite
 from cdlm.files import write_folder, write_json, write_text
 from cdlm.hub import fill_model_folder, load_model
 from cdlm.lengths import LengthModel
@@ -46,8 +48,8 @@ class Recipe:
 
     Attributes:
         stages: configurations, each going on from the one before. heads: task -> (labelled data, steps).
-        reports: what of benchmarks/results speaks of it. suite: whether the E2E suite measures it.
-        fluency: whether benchmarks/fluency.py does. teacher: the causal model that judges fluency.
+        reports: what of benchmarks/results speaks of it. suite: those that the suite writes, with their tasks.
+        fluency: whether benchmarks/fluency.py measures it. teacher: the causal model that judges fluency. judges: of sentiment.
     """
 
     name: str
@@ -56,9 +58,10 @@ class Recipe:
     heads: dict[str, tuple[str, int]] = field(default_factory=dict)
     length_steps: int = 4000
     reports: tuple[str, ...] = ("e2e",)
-    suite: bool = True
+    suite: Mapping[str, Sequence[str]] = field(default_factory=dict)
     fluency: bool = False
     teacher: Path | None = None
+    judges: tuple[Path, ...] = ()
 
 
 E2E = "${CDLM_DATA}/e2e/train.txt"
@@ -69,6 +72,7 @@ RECIPES = {
         CARDS / "LICENSE-CC-BY-SA-4.0.txt",
         {"pos": (E2E, 600), "attribute": (E2E, 700), "spans": (E2E, 2000), "dependencies": (E2E, 10_000)},
         reports=("e2e", "control"),
+        suite={"control": CONTROL, "e2e": [task for task in TASKS if task not in (*CONTROL, *FILES)]},
         teacher=TEACHER / "e2e",
     ),
     "reviews": Recipe(
@@ -78,14 +82,15 @@ RECIPES = {
         {"sentiment": ("runs/data/reviews/labels.train.tsv", 1200)},
         length_steps=2000,
         reports=("sentiment",),
-        suite=False,
+        suite={"sentiment": ["sentiment"]},
+        teacher=TEACHER / "reviews",
+        judges=(ROOT / "runs" / "judges" / "yelp",),
     ),
     "everyday": Recipe(
         "everyday",
         (ROOT / "configs" / "everyday.yaml",),
         CARDS / "LICENSE-CC-BY-2.0-FR.txt",
         reports=("everyday",),
-        suite=False,
         fluency=True,
         teacher=ROOT / "runs" / "teacher" / "everyday",  # not in the repository, which has to stay small
     ),
@@ -112,6 +117,8 @@ def main() -> None:
         CORPORA[recipe.name](Path(os.environ["CDLM_DATA"]), ROOT / "runs" / "data" / recipe.name)
     if recipe.teacher is not None and not recipe.teacher.is_dir():
         parser.error(f"no teacher judges {recipe.name}; train it first: {TEACHER / 'train.py'} (its head says how)")
+    if not all(judge.is_dir() for judge in recipe.judges):
+        parser.error("no judge of sentiment; train it first: python benchmarks/judges/train_sentiment.py")
     configs = [load_config(stage) for stage in recipe.stages]
     for config in () if args.skip_train else configs:
         train(config)
@@ -130,11 +137,9 @@ def main() -> None:
 def measure(recipe: Recipe, candidate: Path, suite: str, force: bool) -> None:
     """Run the suite; the new reports take the place of the old ones unless a bar that was met is missed now.
 
-    What needs the heads has a report of its own, ``control``.
+    Each report has its tasks: what needs the heads of ``e2e`` has one of its own, ``control``.
     """
-    steered = [*HEADS, "length"]
-    reports = {"control": steered, recipe.name: [task for task in TASKS if task not in steered]}
-    for name, tasks in reports.items():
+    for name, tasks in recipe.suite.items():
         run_suite(
             model=candidate,
             suite=suite,
@@ -142,12 +147,13 @@ def measure(recipe: Recipe, candidate: Path, suite: str, force: bool) -> None:
             teacher=recipe.teacher,
             out=RESULTS / f"{name}-candidate",
             tasks=tasks,
+            judges=recipe.judges,
             progress=_show,
         )
         lost = worse(RESULTS / f"{name}-candidate", RESULTS / name) if (RESULTS / name).is_dir() else ""
         if lost and not force:
             sys.exit(f"models/{recipe.name} stays: {lost}; the candidate lies in {candidate}")
-    for name in reports:
+    for name in recipe.suite:
         shutil.rmtree(RESULTS / name, ignore_errors=True)
         (RESULTS / f"{name}-candidate").rename(RESULTS / name)
 

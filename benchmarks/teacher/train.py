@@ -3,6 +3,7 @@
 python benchmarks/teacher/train.py ../shared/data/e2e benchmarks/teacher/e2e
 python benchmarks/teacher/train.py runs/data/reviews benchmarks/teacher/reviews --tokenizer models/reviews --licence cc-by-4.0
 python benchmarks/teacher/train.py runs/data/everyday runs/teacher/everyday --min-count 1 --steps 3000 --licence other
+python benchmarks/teacher/train.py ../shared/data/e2e runs/teacher/e2e_wide --width 240    # as large as the bundled model
 """
 
 import argparse
@@ -62,7 +63,8 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO)
     train = read_lines(str(arguments.corpus / "train.txt"))
     tune, report = _halves(arguments.corpus)
-    recipe = TeacherRecipe(device="cpu", steps=arguments.steps, dropout=arguments.dropout, seed=arguments.seed)
+    chosen = {name: getattr(arguments, name) for name in ("width", "steps", "dropout", "seed")}
+    recipe = TeacherRecipe(device="cpu", **chosen)
     tokenizer = (
         TextTokenizer.from_pretrained(arguments.tokenizer)
         if arguments.tokenizer
@@ -106,6 +108,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--min-count", type=int, default=11, help="of a word, without --tokenizer")
     parser.add_argument("--licence", default="cc-by-sa-4.0", help="of the corpus, for the card")
     parser.add_argument("--checkpoints", type=Path, default=None, help="go on from here after a stop")
+    parser.add_argument("--width", type=int, default=TeacherRecipe.width, help=f"a multiple of {TeacherRecipe.heads}")
     parser.add_argument("--steps", type=int, default=TeacherRecipe.steps)
     parser.add_argument("--dropout", type=float, default=TeacherRecipe.dropout)
     parser.add_argument("--seed", type=int, default=TeacherRecipe.seed)

@@ -21,8 +21,10 @@ cdlm evaluate --task infilling --task keywords --seed 1
 cdlm evaluate --task pos --task length --baselines ar,fudge
 cdlm evaluate --task pos --steps 8,16,32 --out runs/steps
 cdlm evaluate --suite full --out runs/full --resume
+cdlm evaluate --model reviews --corpus data/reviews --judge judges/yelp
+cdlm evaluate --model stories --corpus data/anlg --infiller runs/ar
 """
-TEACHER = Path("benchmarks/teacher/e2e")
+TEACHERS = Path("benchmarks/teacher")
 Suite = Annotated[
     Literal["quick", "standard", "full"], typer.Option("--suite", help="How many samples a figure rests on.")
 ]
@@ -33,9 +35,28 @@ Out = Annotated[
 ]
 Corpus = Annotated[
     Path | None,
-    typer.Option("--corpus", help="Folder with the corpus's splits; $CDLM_DATA/e2e if absent.", show_default=False),
+    typer.Option(
+        "--corpus",
+        help="Folder with E2E's splits and records ($CDLM_DATA/e2e if absent), with aNLG's items, or with labelled "
+        "reviews (benchmarks/reviews_corpus.py): it decides which tasks run.",
+        show_default=False,
+    ),
 ]
-Teacher = Annotated[Path, typer.Option("--teacher", help="Folder of the causal language model that judges fluency.")]
+Teacher = Annotated[
+    Path | None,
+    typer.Option(
+        "--teacher",
+        help=f"Folder of the causal language model that judges fluency; that of the corpus in {TEACHERS}, or E2E's.",
+        show_default=False,
+    ),
+]
+Judges = Annotated[
+    list[Path] | None,
+    typer.Option("--judge", help="Sentiment: folder of a judge that saw none of the model's text; repeatable."),
+]
+Infiller = Annotated[
+    Path | None, typer.Option("--infiller", help="aNLG: folder of a causal model that fills the gaps beside the model.")
+]
 Tasks = Annotated[list[str] | None, typer.Option("--task", help="Only this task; repeatable.")]
 
 Baselines = Annotated[
@@ -55,19 +76,22 @@ def evaluate(
     model: o.Model = "e2e",
     suite: Suite = "quick",
     corpus: Corpus = None,
-    teacher: Teacher = TEACHER,
+    teacher: Teacher = None,
     task: Tasks = None,
     seed: o.Seed = 0,
     baselines: Baselines = "",
     steps: Steps = "",
+    judge: Judges = None,
+    infiller: Infiller = None,
     out: Out = None,
     resume: Resume = False,
     json: o.Json = False,
 ) -> None:
     """Measure a model, every figure with its interval."""
     found = corpus or default_corpus()
-    for folder, name in ((found, "corpus"), (teacher, "teacher")):
-        if not folder.is_dir():
+    heard = teacher or default_teacher(found)
+    for folder, name in ((found, "corpus"), (heard, "teacher"), (infiller, "infiller")):
+        if folder is not None and not folder.is_dir():
             raise ValueError(f"no {name} at {folder}; give --{name}")
     from cdlm.cli.progress import EvaluationScreen
 
@@ -78,12 +102,14 @@ def evaluate(
             model=model,
             suite=suite,
             corpus=found,
-            teacher=teacher,
+            teacher=heard,
             out=out,
             seed=seed,
             tasks=task,
             baselines=[name.strip() for name in baselines.split(",") if name.strip()],
             steps=read_steps(steps),
+            judges=judge or [],
+            infiller=infiller,
             resume=resume,
             progress=shown.update,
         )
@@ -117,6 +143,12 @@ def default_corpus() -> Path:
     if "CDLM_DATA" not in os.environ:
         raise ValueError("give --corpus, or set CDLM_DATA to the folder that holds e2e/")
     return Path(os.environ["CDLM_DATA"]) / "e2e"
+
+
+def default_teacher(corpus: Path) -> Path:
+    """The judge of fluency that learned from such a corpus, or E2E's."""
+    own = TEACHERS / corpus.name
+    return own if own.is_dir() else TEACHERS / "e2e"
 
 
 def _table(rows: "list[Row]") -> "Table":

@@ -4,10 +4,11 @@ Each system writes many candidates; minimum Bayes risk by smoothed BLEU picks on
 scores stands beside it, and what a person's sentence scores against those of the others.
 """
 
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, astuple, dataclass, field
 from functools import partial
 from pathlib import Path
 from time import perf_counter
@@ -20,13 +21,15 @@ from transformers import GPT2LMHeadModel
 from cdlm.control.controller import WishError
 from cdlm.control.layout import LayoutError
 from cdlm.data.tokenizer import TextTokenizer
-from cdlm.evaluation.bench import Progress, Row
+from cdlm.evaluation.bench import Bench, Progress, Row
 from cdlm.evaluation.intervals import Figure, mean_with_interval, share_with_interval
 from cdlm.evaluation.overlap import bert_score, bleu4, caption_words, cider, rouge_l
+from cdlm.evaluation.remembered import Memory
+from cdlm.evaluation.targets import random_lines
 from cdlm.pipeline import Pipeline
 from cdlm.sampling.select import bleu
 
-TASK = "aNLG"
+TASK, ITEMS = "aNLG", "dev_cleanup.json"
 PUBLISHED = {"Diffusion-LM": (7.1, 28.3, 30.7), "AR infilling": (6.7, 27.0, 26.9)}
 """BLEU-4, ROUGE-L and CIDEr that Li et al. (2022) report: other words, other training data; for orientation."""
 
@@ -108,6 +111,23 @@ class DiffusionFiller:
         return Candidates(tuple(w.fills[0] for w in output), output.cost, perf_counter() - began)
 
 
+class RememberedFiller:
+    """A filler whose candidates are kept, one JSON line an item, and not asked for again."""
+
+    def __init__(self, filler: Filler, file: Path | None) -> None:
+        self.filler, self.name, self._memory = filler, filler.name, Memory(file)
+
+    def fill(self, item: Item, count: int, seed: int) -> Candidates:
+        """What the filler wrote, now or before.
+
+        Raises:
+            WishError: it cannot be asked for.
+        """
+        key = hashlib.sha256(json.dumps([*astuple(item), count, seed]).encode()).hexdigest()
+        found = self._memory.recall(key, lambda: asdict(self.filler.fill(item, count, seed)))
+        return Candidates(**{**found, "texts": tuple(found["texts"])})
+
+
 @dataclass(frozen=True)
 class CausalFiller:
     """A causal language model trained on "before, after → between" (Donahue et al. 2020), sampled at temperature 1.
@@ -184,6 +204,24 @@ def consensus(texts: Sequence[str]) -> str:
     }
     best = max(range(len(texts)), key=lambda i: utility[words[i]])
     return texts[best]
+
+
+def abductive_infilling(bench: Bench) -> list[Row]:
+    """The middle sentences of the corpus's items, by every filler of the bench."""
+    items, count = read_items(bench.corpus / ITEMS), bench.sizes["items"]
+    drawn = random_lines([str(n) for n in range(len(items))], min(count, len(items)), bench.seed)
+    chosen = [items[int(n)] for n in drawn]
+    return anlg_rows(bench.fillers, chosen, bench.sizes["samples"], bench.seed, bench.progress)
+
+
+def facts_of_anlg() -> dict[str, str]:
+    """What a report says beside the figures: those that were published, and a score that cannot be had."""
+    missing = bert_score(["a"], [["a"]])
+    found = {"BERTScore": missing} if isinstance(missing, str) else {}
+    return found | {
+        f"published, {name}: BLEU-4 / ROUGE-L / CIDEr": " / ".join(map(str, figures))
+        for name, figures in PUBLISHED.items()
+    }
 
 
 def anlg_rows(

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from cdlm.data.records import Halves, Split, halve, read_split
 from cdlm.data.words import join_words, split_words
@@ -17,6 +17,10 @@ from cdlm.evaluation.systems import Steered, System
 from cdlm.evaluation.targets import lengths_of, lines_of_lengths
 from cdlm.output import Output
 from cdlm.pipeline import Pipeline
+
+if TYPE_CHECKING:
+    from cdlm.evaluation.anlg import Filler
+    from cdlm.evaluation.sentiment import Judge
 
 Progress = Callable[[str, int, int], None]
 Words = list[str]
@@ -91,6 +95,7 @@ class Bench:
         sizes: samples per task. half: ``report``, or ``tune`` while choosing settings. options: sampling options under test.
         baseline: what answers the requests in the model's place, if anything does. own: what answers for the model; by default
             the model itself. first: how many of its targets a task takes, if not all: the same ones for every system.
+        fillers: what answers aNLG, the model first. judges: of sentiment; none saw the model's training text.
     """
 
     pipe: Pipeline
@@ -104,6 +109,8 @@ class Bench:
     baseline: System | None = None
     own: System | None = None
     first: int | None = None
+    fillers: "Sequence[Filler]" = ()
+    judges: "Sequence[Judge]" = ()
     _drawn: dict[tuple[int, ...], list[str]] = field(default_factory=dict, repr=False)
 
     @property

@@ -46,6 +46,14 @@ class Kept:
     def of(self, system: System, name: str, made_of: Mapping[str, str]) -> Remembered:
         """The system with its memory.
 
+        Raises:
+            ValueError: the answers that are there were written by something else.
+        """
+        return Remembered(system, self.file(name, made_of))
+
+    def file(self, name: str, made_of: Mapping[str, str]) -> Path | None:
+        """Where the answers of something stand; nowhere, without a folder.
+
         Args:
             made_of: fingerprints of all that decides its texts; what an earlier run did not use may be new.
 
@@ -53,7 +61,7 @@ class Kept:
             ValueError: the answers that are there were written by something else.
         """
         if self.folder is None:
-            return Remembered(system, None)
+            return None
         if self._anew:  # not before everything else about the run was found right
             shutil.rmtree(self.folder, ignore_errors=True)
             self._anew = False
@@ -68,7 +76,7 @@ class Kept:
         self._about[name] = {**known, **made_of}
         self.folder.mkdir(parents=True, exist_ok=True)
         write_json(self.folder / ABOUT, self._about)
-        return Remembered(system, file)
+        return file
 
     def rows(self, about: str, measure: Callable[[], list[Row]]) -> list[Row]:
         """The rows of a task whose texts no system remembers, measured where an earlier run had not finished it.

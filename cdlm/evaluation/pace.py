@@ -22,6 +22,8 @@ TEXTS: dict[str, dict[str, int]] = {
     "spans": {"control": 1},
     "tree": {"control": 2},
     "composition": {"control": 1},
+    "anlg": {"items": 1},
+    "sentiment": {"sentiment": 4},
 }
 """How many texts a task takes of each of its sizes."""
 BESIDE = TEXTS | {"infilling": {"infill": 2}}

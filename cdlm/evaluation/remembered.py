@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,15 +16,9 @@ _REFUSED = "refused"
 
 
 @dataclass
-class Remembered:
-    """A system whose answers are kept, one JSON line each, and not asked for again.
+class Memory:
+    """Entries of a JSON-lines file by their keys; what is there is not asked for again. Without a file, in memory."""
 
-    A system gives the same text for the same request and seed, so a request, as plain values, and a seed are the key. What
-    a system is (its weights, its options) is not part of it: keep each in a file of its own. Without a file answers are kept
-    in memory.
-    """
-
-    system: System
     file: Path | None
     _known: dict[str, dict[str, Any]] = field(default_factory=dict, repr=False)
 
@@ -38,29 +33,23 @@ class Remembered:
             entry = json.loads(line)
             self._known[entry.pop("key")] = entry
 
-    @property
-    def name(self) -> str:
-        """The system's."""
-        return self.system.name
-
-    def write(self, request: Request, seed: int) -> Answer:
-        """What the system wrote, now or before.
+    def recall(self, key: str, ask: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """The entry of a key: what ``ask`` gives, now or before.
 
         Raises:
-            WishError, LayoutError: it cannot be asked for.
+            WishError: it was refused with a WishError or a LayoutError, now or before.
         """
-        key = request_key(request, seed)
         if key not in self._known:
-            self._known[key] = self._asked(request, seed)
+            self._known[key] = self._asked(ask)
             self._append({"key": key, **self._known[key]})
         found = self._known[key]
         if _REFUSED in found:
             raise WishError(found[_REFUSED])
-        return Answer(**found)
+        return found
 
-    def _asked(self, request: Request, seed: int) -> dict[str, Any]:
+    def _asked(self, ask: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         try:
-            return asdict(self.system.write(request, seed))
+            return ask()
         except (WishError, LayoutError) as error:
             return {_REFUSED: str(error)}
 
@@ -72,6 +61,31 @@ class Remembered:
             out.write(json.dumps(entry, ensure_ascii=False).encode() + b"\n")
             out.flush()
             os.fsync(out.fileno())
+
+
+class Remembered:
+    """A system whose answers are kept, one JSON line each, and not asked for again.
+
+    A system gives the same text for the same request and seed, so a request, as plain values, and a seed are the key. What
+    a system is (its weights, its options) is not part of it: keep each in a file of its own.
+    """
+
+    def __init__(self, system: System, file: Path | None) -> None:
+        self.system, self._memory = system, Memory(file)
+
+    @property
+    def name(self) -> str:
+        """The system's."""
+        return self.system.name
+
+    def write(self, request: Request, seed: int) -> Answer:
+        """What the system wrote, now or before.
+
+        Raises:
+            WishError: it cannot be asked for.
+        """
+        key = request_key(request, seed)
+        return Answer(**self._memory.recall(key, lambda: asdict(self.system.write(request, seed))))
 
 
 def request_key(request: Request, seed: int) -> str:

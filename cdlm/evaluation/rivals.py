@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from cdlm.evaluation.anlg import CausalFiller, DiffusionFiller, Filler, RememberedFiller
 from cdlm.evaluation.baselines import names
 from cdlm.evaluation.baselines.decoding import denoiser_size
 from cdlm.evaluation.baselines.names import SERVES
 from cdlm.evaluation.baselines.stock import Stock
 from cdlm.evaluation.bench import Bench
+from cdlm.evaluation.fluency import Teacher
 from cdlm.evaluation.kept import Kept, fingerprint_of
 from cdlm.evaluation.provenance import code
 from cdlm.evaluation.systems import Steered, System
@@ -48,8 +50,10 @@ def rivals_of(
     What slow baselines are not given is not compared with what they are: a figure on other targets says nothing beside theirs.
 
     Raises:
-        ValueError: a baseline that is not trained, or trained on another vocabulary.
+        ValueError: a baseline that is not trained, trained on another vocabulary, or none that answers these tasks.
     """
+    if named and not any(set(SERVES[name]) & set(tasks) for name in named):
+        raise ValueError(f"{', '.join(named)} can do none of these tasks: {', '.join(tasks)}; leave --baselines out")
     baselines = _baselines(bench, kept, Stock(bench.corpus, teacher), named, tasks)
     swept = [_at(bench, kept, number) for number in steps]
     few = bench.sizes["slow"]
@@ -59,6 +63,23 @@ def rivals_of(
     own = Rival(bench.system, SWEPT)
     again = [Rival(one.system, slow.tasks, one.steps, few, again=True) for one in (own, *swept)]
     return [*baselines, *swept, *again]
+
+
+def fillers_of(bench: Bench, kept: Kept, infiller: Path | None) -> list[Filler]:
+    """What fills aNLG's gaps: the model, and a causal model trained for it where there is one.
+
+    Raises:
+        FileNotFoundError: no model in ``infiller``.
+    """
+    own: Filler = DiffusionFiller(bench.pipe, bench.options)
+    fillers: list[Filler] = [RememberedFiller(own, kept.file(f"anlg-{own.name}", made_of(bench)))]
+    if infiller is not None:
+        network = Teacher.from_pretrained(infiller)
+        size = denoiser_size(bench.pipe.model)
+        causal = CausalFiller(network.model, network.tokenizer, size)
+        made = {"model": fingerprint_of(infiller.iterdir()), "code": code(), "denoiser": str(size)}
+        fillers.append(RememberedFiller(causal, kept.file(f"anlg-{causal.name}", made)))
+    return fillers
 
 
 def _baselines(bench: Bench, kept: Kept, stock: Stock, named: Sequence[str], tasks: Sequence[str]) -> list[Rival]:

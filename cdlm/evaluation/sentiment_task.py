@@ -1,49 +1,83 @@
 """Sentiment: both polarities, by judges that share nothing with what steers, beside the unguided rate and real text."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+import importlib.util
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
 from cdlm.control.controller import Controller
 from cdlm.control.registry import make_controller
-from cdlm.data.labels import LabelledTexts
+from cdlm.data.corpus import read_lines
+from cdlm.data.labels import LabelledTexts, read_labelled
 from cdlm.data.words import join_words, split_words
-from cdlm.evaluation.bench import Progress, Row
+from cdlm.evaluation.bench import Bench, Progress, Row
 from cdlm.evaluation.fluency import Teacher
 from cdlm.evaluation.metrics import TrainingIndex
 from cdlm.evaluation.samples import Samples, write_each
-from cdlm.evaluation.sentiment import LABELS, Judge
-from cdlm.evaluation.systems import Request, Steered
+from cdlm.evaluation.sentiment import LABELS, Judge, JudgeError, LinearJudge, Vader, encoder_folder
+from cdlm.evaluation.systems import Request, System
 from cdlm.evaluation.targets import random_lines
 from cdlm.pipeline import Pipeline
 
+LABELLED, TRAINING = "labels.valid.tsv", "train.txt"
 WISH = {"neg": "negative", "pos": "positive"}
 PERPLEXITY, DISTINCT = 1.15, 0.9
 """The most that perplexity, and the least that distinct-2, may be against real text."""
 
 
+def sentiment(bench: Bench) -> list[Row]:
+    """Both polarities, asked for on held-out reviews of the corpus."""
+    return sentiment_rows(
+        bench.system,
+        bench.pipe,
+        bench.teacher,
+        read_labelled(bench.corpus / LABELLED),
+        bench.judges,
+        count=bench.sizes["sentiment"],
+        seed=bench.seed,
+        training=read_lines(str(bench.corpus / TRAINING)),
+        progress=bench.progress,
+    )
+
+
+def find_judges(folders: Sequence[Path]) -> tuple[list[Judge], dict[str, str]]:
+    """VADER where it is installed, and the trained judges in such folders; beside them what a report says of them.
+
+    Raises:
+        JudgeError: none can be had, no judge in a folder, or its encoder is not installed.
+    """
+    judges: list[Judge] = [Vader()] if importlib.util.find_spec("vaderSentiment") else []
+    if folders:
+        encoder_folder()
+    judges += [LinearJudge.load(folder) for folder in folders]
+    if not judges:
+        raise JudgeError("no judge of sentiment: pip install 'cdlm[sentiment]', or give --judge a trained one")
+    how = "" if folders else "; a trained one beside it: python benchmarks/judges/train_sentiment.py, then --judge"
+    return judges, {"judges of sentiment": ", ".join(judge.name for judge in judges) + how}
+
+
 def sentiment_rows(  # noqa: PLR0913 - every part of a measurement can be named
+    system: System,
     pipe: Pipeline,
     teacher: Teacher,
     labelled: LabelledTexts,
     judges: Sequence[Judge],
+    *,
     count: int,
     seed: int = 0,
-    *,
     training: Sequence[str] = (),
-    options: Mapping[str, Any] | None = None,
     progress: Progress = lambda task, done, total: None,
 ) -> list[Row]:
     """Success, fluency, variety and cost of `count` texts of each polarity.
 
     Args:
+        system: what writes, the model or a memory of it. pipe: the model, which knows what it could have written.
         labelled: held-out texts with the labels "neg" and "pos" in their first field; they give lengths and are real text.
         judges: none may have seen the model's training text. training: the model's training lines, to measure copying.
-        options: sampling options under test, as in ``Pipeline.generate``.
     """
     index = TrainingIndex.build(tuple(split_words(line)) for line in training) if training else None
-    system, rows = Steered(pipe, dict(options or {})), list[Row]()
+    rows = list[Row]()
     for number, label in enumerate(LABELS):
         lines = real_lines(pipe, labelled, label, count, seed)
         given = seed + number * count, progress

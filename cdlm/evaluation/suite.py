@@ -1,96 +1,30 @@
 """The suite: runs every task for every system, and writes the report after each."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from cdlm.evaluation.anlg import facts_of_anlg
 from cdlm.evaluation.baselines.names import check_names
 from cdlm.evaluation.bench import Bench, Row
-from cdlm.evaluation.control_tasks import attribute, composition, length, part_of_speech, spans, tree, ud_judge, usable
-from cdlm.evaluation.exactness import diversity_of_requests, editing, exactness, scoring, selection
+from cdlm.evaluation.catalogue import RECORDS, SIZES, TASKS, UNREMEMBERED, check_corpus, needs, served
+from cdlm.evaluation.control_tasks import ud_judge, usable
 from cdlm.evaluation.fluency import Teacher
 from cdlm.evaluation.kept import Kept, fingerprint_of
 from cdlm.evaluation.pace import Moment, Pace, planned
 from cdlm.evaluation.plots import draw
 from cdlm.evaluation.provenance import started
 from cdlm.evaluation.report import write_report
-from cdlm.evaluation.rivals import OWN, Rival, made_of, rivals_of
+from cdlm.evaluation.rivals import OWN, Rival, fillers_of, made_of, rivals_of
+from cdlm.evaluation.sentiment_task import find_judges
 from cdlm.evaluation.stopwatch import Stopwatch
 from cdlm.evaluation.systems import Steered
-from cdlm.evaluation.tasks import infilling, keywords, unconstrained
 from cdlm.pipeline import Pipeline
 
-Task = Callable[[Bench], list[Row]]
-TASKS: dict[str, Task] = {
-    "unconstrained": unconstrained,
-    "infilling": infilling,
-    "keywords": keywords,
-    "exactness": exactness,
-    "requests": diversity_of_requests,
-    "edit": editing,
-    "score": scoring,
-    "selection": selection,
-    "length": length,
-    "attribute": attribute,
-    "pos": part_of_speech,
-    "spans": spans,
-    "tree": tree,
-    "composition": composition,
-}
-HEADS: dict[str, set[str]] = {
-    "attribute": {"attribute"},
-    "pos": {"pos"},
-    "spans": {"spans", "dependencies"},
-    "tree": {"dependencies", "pos"},
-    "composition": {"attribute", "pos"},
-}
-"""The heads that a task needs."""
-UNREMEMBERED = {"unconstrained", "keywords", "exactness", "requests", "edit", "score", "selection"}
-"""Tasks that ask the model itself, beside all systems: their finished rows are kept instead of their texts."""
-SIZES: dict[str, dict[str, int]] = {
-    "quick": {
-        "unconstrained": 100,
-        "infill": 60,
-        "candidates": 4,
-        "keywords": 60,
-        "exact": 100,
-        "requests": 5,
-        "edit": 15,
-        "score": 30,
-        "select": 4,
-        "control": 40,
-        "slow": 8,
-    },
-    "standard": {
-        "unconstrained": 500,
-        "infill": 500,
-        "candidates": 20,
-        "keywords": 500,
-        "exact": 1000,
-        "requests": 50,
-        "edit": 60,
-        "score": 200,
-        "select": 20,
-        "control": 500,
-        "slow": 50,
-    },
-    "full": {
-        "unconstrained": 5000,
-        "infill": 2000,
-        "candidates": 100,
-        "keywords": 5000,
-        "exact": 5000,
-        "requests": 200,
-        "edit": 300,
-        "score": 2000,
-        "select": 100,
-        "control": 10_000,
-        "slow": 200,
-    },
-}
-"""Samples; no more than there are different targets in held-out text, and of slow baselines only ``slow``."""
+FREE = ("exact", "requests", "select", "items", "samples", "sentiment")
+"""Sizes that held-out lines of E2E do not bound."""
 
 
 def run_suite(  # noqa: PLR0913 - every part of a run can be named
@@ -106,22 +40,28 @@ def run_suite(  # noqa: PLR0913 - every part of a run can be named
     options: dict[str, Any] | None = None,
     baselines: Sequence[str] = (),
     steps: Sequence[int] = (),
+    judges: Sequence[str | Path] = (),
+    infiller: str | Path | None = None,
     resume: bool = False,
     progress: Callable[[Moment], None] = lambda moment: None,
 ) -> list[Row]:
     """Measure a model.
 
     Args:
-        corpus: folder with train/valid texts and records. teacher: folder of the causal LM. half: ``tune`` while choosing.
+        corpus: folder with train/valid texts and records, aNLG's items or labelled reviews; its files say which tasks it is for.
+        teacher: folder of the causal LM. half: ``tune`` while choosing.
         options: sampling options under test, as in ``Pipeline.generate``. out: folder of the report.
-        tasks: those to run; if none are named, all but those for which the model brings no head.
+        tasks: those to run; if none are named, all that the corpus is for but those for which the model brings no head.
         baselines: what answers the same targets beside the model, see ``baselines.names.SERVES``.
         steps: numbers of steps that the model is measured with beside its own, in the tasks that baselines answer too.
+        judges: folders of sentiment judges that did not see the model's training text. infiller: folder of a causal model that
+            fills aNLG's gaps beside the model.
         resume: go on with what an earlier run left in ``out``: the texts of control tasks and infilling, and the finished others.
         progress: hears of every text.
 
     Raises:
-        ValueError: unknown suite, task or baseline, one that is not trained, or nothing to go on with.
+        ValueError: unknown suite, task or baseline, one that is not trained, a corpus without a task's texts, no judge, or
+            nothing to go on with.
         FileNotFoundError: corpus or teacher is missing.
     """
     started()
@@ -130,7 +70,8 @@ def run_suite(  # noqa: PLR0913 - every part of a run can be named
         raise ValueError(f"unknown {unknown or suite!r}; suites: {', '.join(SIZES)}; tasks: {', '.join(TASKS)}")
     named, kept = check_names(baselines), Kept(Path(out) if out else None, resume=resume)
     pipe = Pipeline.from_pretrained(model)
-    chosen = list(tasks or [t for t in TASKS if HEADS.get(t, set()) <= set(pipe.heads.tasks)])
+    chosen = list(tasks or served(Path(corpus), pipe.heads.tasks))
+    check_corpus(Path(corpus), chosen or [next(iter(TASKS))])
     bench = Bench(pipe, Teacher.from_pretrained(teacher), Path(corpus), SIZES[suite], seed, half, dict(options or {}))
     facts = {"model": str(model), "suite": suite, "seed": seed, "half": half, "tasks": " ".join(chosen)}
     facts |= {"baselines": " ".join(named)} if named else {}
@@ -138,7 +79,8 @@ def run_suite(  # noqa: PLR0913 - every part of a run can be named
     facts |= _missing(bench, chosen, bool(tasks))
     bench.own = kept.of(Steered(bench.pipe, bench.options), OWN, made_of(bench))
     rivals = rivals_of(bench, kept, Path(teacher), named, chosen, steps)
-    bench.sizes = _there(bench)
+    facts |= _more(bench, kept, chosen, [Path(judge) for judge in judges], Path(infiller) if infiller else None)
+    bench.sizes = _there(bench, chosen)
     pace = Pace(_plan(bench, chosen, rivals), progress)
     bench.progress = pace.tell
     rows: list[Row] = []
@@ -172,22 +114,35 @@ def _own(bench: Bench, task: str, kept: Kept, given: str) -> list[Row]:
 def _missing(bench: Bench, chosen: Sequence[str], named: bool) -> dict[str, str]:
     """What a report lacks: tasks without a head, judges that are not installed or trained."""
     found, judge = {}, bench.second_judge
-    if not named and len(chosen) < len(TASKS):
-        found["left out, as the model has no head for them"] = " ".join(t for t in TASKS if t not in chosen)
+    possible = [t for t in TASKS if (bench.corpus / needs(t)).is_file()]
+    if not named and len(chosen) < len(possible):
+        found["left out, as the model has no head for them"] = " ".join(t for t in possible if t not in chosen)
     found["second judge of fluency"] = judge if isinstance(judge, str) else judge.name
     if "pos" in chosen and ud_judge() is None:
         found["second judge of tags"] = "none: not trained (python benchmarks/judges/train_parser.py)"
     return found
 
 
-def _there(bench: Bench) -> dict[str, int]:
-    """The sizes as far as there are held-out lines."""
+def _more(
+    bench: Bench, kept: Kept, chosen: Sequence[str], judges: Sequence[Path], infiller: Path | None
+) -> dict[str, str]:
+    """Puts on the bench what tasks of other corpora need; what a report says of it."""
+    told: dict[str, str] = {}
+    if "sentiment" in chosen:
+        bench.judges, told = find_judges(judges)
+    if "anlg" in chosen:
+        bench.fillers = fillers_of(bench, kept, infiller)
+        told |= facts_of_anlg()
+    return told
+
+
+def _there(bench: Bench, tasks: Iterable[str]) -> dict[str, int]:
+    """The sizes as far as there are held-out lines; other corpora than E2E's are asked by their tasks."""
+    if not any(needs(task) == RECORDS for task in tasks):
+        return bench.sizes
     lines = len(bench.held_out)
     most = {"control": len(usable(bench)), "infill": len(bench.known(bench.held_out)), "unconstrained": lines // 2}
-    return {
-        size: count if size in ("exact", "requests", "select") else min(count, most.get(size, lines))
-        for size, count in bench.sizes.items()
-    }
+    return {size: count if size in FREE else min(count, most.get(size, lines)) for size, count in bench.sizes.items()}
 
 
 def _plan(bench: Bench, tasks: Sequence[str], rivals: Sequence[Rival]) -> Mapping[tuple[str, str], int]:

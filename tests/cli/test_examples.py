@@ -3,6 +3,7 @@
 import shlex
 import subprocess
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
@@ -84,12 +85,17 @@ def test_evaluation_example_reaches_the_suite(run, example, tmp_path, monkeypatc
     """What the suite measures is tested with the suite; here the options have to arrive."""
     called = {}
     monkeypatch.setattr(suite, "run_suite", lambda **options: called.update(options) or [])
-    (tmp_path / "e2e").mkdir()
     monkeypatch.setenv("CDLM_DATA", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
     words = shlex.split(example)[1:]
+    given = dict(pairwise(words))
+    for folder in ("e2e", given.get("--corpus", "e2e"), given.get("--infiller", "e2e")):
+        (tmp_path / folder).mkdir(parents=True, exist_ok=True)
     run(*words, "--teacher", str(tmp_path))
-    assert called["model"] == "e2e"
-    assert called["corpus"] == tmp_path / "e2e"
+    assert called["model"] == given.get("--model", "e2e")
+    assert called["corpus"] == Path(given.get("--corpus", tmp_path / "e2e"))
+    assert called["judges"] == ([Path("judges/yelp")] if "--judge" in words else [])
+    assert called["infiller"] == (Path("runs/ar") if "--infiller" in words else None)
     assert called["seed"] == (1 if "--seed" in words else 0)
     assert called["tasks"] == ([b for a, b in pairwise(words) if a == "--task"] or None)
     assert called["baselines"] == (["ar", "fudge"] if "--baselines" in words else [])

@@ -24,7 +24,7 @@ SURFACE = {
     "controllers": "--json",
     "doctor": "--json --output --quick",
     "edit": f"text {WRITING} --guidance-scale --source --strength",
-    "evaluate": "--baselines --corpus --json --model --out --resume --seed --steps --suite --task --teacher",
+    "evaluate": "--baselines --corpus --infiller --json --judge --model --out --resume --seed --steps --suite --task --teacher",
     "generate": f"{WRITING} --block-length --candidates --guidance-scale --length --max-new-tokens --select --show-steps "
     "--source",
     "infill": f"template {WRITING} --candidates --guidance-scale --length --select --show-steps --source --top",

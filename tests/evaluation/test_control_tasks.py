@@ -11,7 +11,7 @@ from cdlm.control.registry import make_controller
 from cdlm.data.labels import LabelledTexts
 from cdlm.data.records import read_split
 from cdlm.data.words import split_words
-from cdlm.evaluation import control_tasks, sentiment_task, suite
+from cdlm.evaluation import catalogue, control_tasks, sentiment_task
 from cdlm.evaluation.bench import Bench, Row, words
 from cdlm.evaluation.intervals import Figure
 from cdlm.evaluation.metrics import TrainingIndex, distinct_n
@@ -198,7 +198,7 @@ def perfect(corpus, tmp_path: Path, monkeypatch) -> Bench:
 
 @pytest.mark.parametrize("name", ["pos", "attribute", "spans", "tree", "length", "composition"])
 def test_real_text_has_success_1_in_every_task(name: str, perfect: Bench) -> None:
-    rows = suite.TASKS[name](perfect)
+    rows = catalogue.TASKS[name](perfect)
     judged = [row for row in rows if row.bar.startswith("at least") and "distinct" not in row.metric]
     assert judged
     assert all(row.figure.value == row.reference == 1 or row.metric.startswith("share of the way") for row in judged)
@@ -254,9 +254,9 @@ def test_phrases_are_counted_by_kind_and_place(perfect: Bench) -> None:
 
 
 def test_every_task_has_its_size() -> None:
-    assert set(suite.HEADS) <= set(suite.TASKS)
-    assert {"pos", "attribute", "spans", "tree", "length", "composition"} <= set(suite.TASKS)
-    assert [suite.SIZES[name]["control"] for name in ("quick", "standard")] == [40, 500]
+    assert set(catalogue.HEADS) <= set(catalogue.TASKS)
+    assert {"pos", "attribute", "spans", "tree", "length", "composition"} <= set(catalogue.TASKS)
+    assert [catalogue.SIZES[name]["control"] for name in ("quick", "standard")] == [40, 500]
 
 
 LABELLED = LabelledTexts(
@@ -292,7 +292,13 @@ def test_sentiment_rows(tiny_pipe, monkeypatch, toy_sentences) -> None:
     monkeypatch.setattr(sentiment_task, "make_controller", make)
     teacher = Ear()
     rows = sentiment_task.sentiment_rows(
-        tiny_pipe, teacher, LABELLED, [Mood()], 2, training=toy_sentences, options={"num_inference_steps": 4}
+        Steered(tiny_pipe, {"num_inference_steps": 4}),
+        tiny_pipe,
+        teacher,
+        LABELLED,
+        [Mood()],
+        count=2,
+        training=toy_sentences,
     )
     assert [a[1] for a in asked if a[0] == "sentiment"] == ["negative", "positive"]
     positive = [row for row in rows if row.task == "sentiment pos"]

@@ -9,7 +9,7 @@ import pytest
 from cdlm.data.records import read_split
 from cdlm.data.tokenizer import TextTokenizer
 from cdlm.data.words import split_words
-from cdlm.evaluation import provenance, suite
+from cdlm.evaluation import catalogue, provenance, suite
 from cdlm.evaluation.baselines import names as names_module
 from cdlm.evaluation.baselines import stock as stock_module
 from cdlm.evaluation.baselines.names import SERVES, check_names
@@ -57,7 +57,7 @@ def test_what_has_to_be_trained(stock):
     assert [p.name for p in stock.parts(["ft"], ["tree"])] == ["ft-pos", "ft-tree"]
     assert stock.parts(["ft-search"], ["infilling"]) == []
     assert len(stock.parts(CAUSAL)) == 8
-    assert set(SERVES["ft"]) == set(SERVES["ft-search"]) | {"infilling"} <= set(suite.TASKS)
+    assert set(SERVES["ft"]) == set(SERVES["ft-search"]) | {"infilling"} <= set(catalogue.TASKS)
 
 
 def test_a_place_belongs_to_corpus_configuration_and_code(stock, tmp_path, monkeypatch):
@@ -124,7 +124,7 @@ def test_the_search_picks_by_a_classifier_of_training_text(stock, monkeypatch):
 
 
 def test_rows_of_a_baseline_stand_beside_the_models(stock, tiny_run, tmp_path, monkeypatch):
-    monkeypatch.setitem(suite.SIZES, "quick", suite.SIZES["quick"] | {"control": 4, "slow": 3})
+    monkeypatch.setitem(catalogue.SIZES, "quick", catalogue.SIZES["quick"] | {"control": 4, "slow": 3})
     monkeypatch.setattr(names_module, "SLOW", ("ar",))
     options = {"num_inference_steps": 4}
     asked = {"model": tiny_run.model, "corpus": stock.corpus, "options": options, "tasks": ["length"]}
