@@ -5,11 +5,14 @@ from itertools import groupby
 
 from cdlm.evaluation.baselines import names
 from cdlm.evaluation.bench import Row
+from cdlm.evaluation.intervals import Figure, quotient
 
 RATIO, VARIETY, COPIED, SECONDS = (
     "perplexity / real text", "distinct-4 / training lines", "stands word for word in training", "seconds a text"
 )  # fmt: skip
 ABSENT = "–"
+GUIDED = "fudge"
+"""The baseline that steers as it goes, which people would use instead: its seconds are compared, too."""
 
 Cells = Mapping[tuple[str, str], Sequence[Row]]
 
@@ -19,18 +22,20 @@ def beside(rows: Sequence[Row]) -> str:
 
     A cell holds the task's first figure (its success), perplexity over that of real text, distinct-4 over that of training
     lines, the share that stands in the training text and the seconds a text. Where a slow system was given fewer targets, a
-    second table repeats the model on those.
+    second table repeats the model on those. Then come ratios of seconds: over a slow system's, and over those of ``GUIDED``.
     """
     whole = _cells([row for row in rows if row.first is None])
     table = _table(whole)
     if not table:
         return ""
     parts = [table, _legend()]
-    repeated = _cells([row for row in rows if row.first is not None or row.system in names.SLOW])
-    if any(row.first for found in repeated.values() for row in found):
-        parts += [f"On the targets that {' and '.join(names.SLOW)} was given, and on no others:\n", _table(repeated)]
-        whole = repeated
-    return "\n".join(part for part in [*parts, _times(whole)] if part)
+    same = whole
+    if any(row.first for row in rows):
+        same = _cells([row for row in rows if row.first is not None or row.system in names.SLOW])
+        parts += [f"On the targets that {' and '.join(names.SLOW)} was given, and on no others:\n", _table(same)]
+    told = [_times(same, slow) for slow in names.SLOW]
+    quick = {key: found for key, found in whole.items() if key[1] not in names.SLOW}
+    return "\n".join(part for part in [*parts, *told, _times(quick, GUIDED)] if part)
 
 
 def _cells(rows: Sequence[Row]) -> Cells:
@@ -95,22 +100,32 @@ def _legend() -> str:
     )
 
 
-def _times(cells: Cells) -> str:
-    """How many times faster each system is than a slow one."""
-    systems, told = _systems(cells), []
-    for slow in names.SLOW:
-        shares = [f"{label or 'cdlm'} {_faster(cells, label, slow)}" for label in systems if label != slow]
-        if slow in systems:
-            told.append(f"Times faster than {slow}, from the least task to the greatest: {'; '.join(shares)}.\n")
-    return "\n".join(told)
-
-
-def _faster(cells: Cells, label: str, than: str) -> str:
-    ratios = []
+def _times(cells: Cells, than: str) -> str:
+    """How many times faster the other systems are than one, task by task; empty where it is not among them."""
+    systems = [label for label in _systems(cells) if label != than]
+    if than not in _systems(cells):
+        return ""
+    lines = [["task", *(label or "cdlm" for label in systems)], ["---"] * (1 + len(systems))]
     for task in _compared(cells):
-        ours, slow = (_value(cells.get((task, name), ()), SECONDS) for name in (label, than))
-        ratios += [slow / ours] if ours and slow else []
-    return f"{min(ratios):.0f} – {max(ratios):.0f}" if ratios else ABSENT
+        slow = _seconds(cells, task, than)
+        if slow is not None:
+            lines.append([task, *(_faster(slow, _seconds(cells, task, label)) for label in systems)])
+    table = "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return (
+        f"Times faster than {than}, seconds a text over seconds a text on the same targets (95 % interval):\n\n{table}"
+    )
+
+
+def _faster(slow: Figure, ours: Figure | None) -> str:
+    if ours is None:
+        return ABSENT
+    ratio = quotient(slow, ours)
+    digits = 0 if ratio.value >= 10 else 1 if ratio.value >= 1 else 2
+    return f"**{ratio.value:.{digits}f}** ({ratio.low:.{digits}f} – {ratio.high:.{digits}f})"
+
+
+def _seconds(cells: Cells, task: str, label: str) -> Figure | None:
+    return next((row.figure for row in cells.get((task, label), ()) if row.metric == SECONDS), None)
 
 
 def _value(rows: Sequence[Row], metric: str) -> float | None:

@@ -44,7 +44,12 @@ def test_cells_hold_success_fluency_variety_copies_and_seconds() -> None:
         "**0.970** (0.96 – 0.98)<br>× 7.90<br>0.10 s<br>n 40 |"
     )
     assert lines[3].endswith("n 8 | – |")
-    assert lines[-1].endswith("cdlm 4 – 20; 8 steps 100 – 100.")
+    times = lines.index(
+        "Times faster than diffusion-lm, seconds a text over seconds a text on the same targets (95 % interval):"
+    )
+    assert lines[times + 2] == "| task | cdlm | 8 steps |"
+    assert lines[times + 4] == "| pos | **20** (20 – 20) | **100** (90 – 111) |"
+    assert lines[times + 5] == "| length | **4.0** (3.8 – 4.2) | – |"
     assert "On the targets" not in found
 
 
@@ -59,10 +64,11 @@ def test_the_model_is_repeated_on_the_targets_of_a_slow_system() -> None:
     plain = beside(whole).splitlines()
     assert found[:3] == plain[:3]
     second = found[found.index("On the targets that diffusion-lm was given, and on no others:") + 2 :]
+    times = second[second.index("| task | cdlm | 8 steps |") :]
     assert second[0] == "| task | figure | real text | cdlm | diffusion-lm | 8 steps |"
     assert [cell.split("**")[1] for cell in second[2].split(" | ")[3:]] == ["0.750", "0.500", "0.625"]
     assert second[2].count("n 8") == 3
-    assert second[-1].endswith("cdlm 10 – 10; 8 steps 50 – 50.")
+    assert times[2:] == ["| spans | **10** (10 – 10) | **50** (48 – 53) |"]
     assert {(row.task, row.plain_task) for row in again} == {
         ("spans, first 8 targets", "spans"), ("spans, 8 steps, first 8 targets", "spans")
     }  # fmt: skip
@@ -76,3 +82,15 @@ def test_without_the_slowest_nothing_is_said_of_it() -> None:
     found = beside([*rows("pos", 0.98, 1.12, 0.5), *of("ar", rows("pos", 0.13, 1.3, 0.1))])
     assert "n 40" in found
     assert "faster" not in found
+
+
+def test_seconds_beside_those_of_fudge() -> None:
+    """On all targets, and without the systems that had fewer."""
+    own, slow = rows("pos", 0.98, 1.12, 0.5), of("diffusion-lm", rows("pos", 0.6, 300.0, 5.0, 8))
+    found = beside([*own, *slow, *of("fudge", rows("pos", 0.9, 3.0, 0.1)), *of("cdlm", rows("pos", 0.9, 5.0, 0.05), 8)])
+    lines = found.splitlines()
+    times = lines.index(
+        "Times faster than fudge, seconds a text over seconds a text on the same targets (95 % interval):"
+    )
+    assert lines[times + 2] == "| task | cdlm | 8 steps |"
+    assert lines[times + 4].startswith("| pos | **0.20** (0.18 – 0.22) | **2.0** (1.6 – 2.5)")

@@ -10,6 +10,7 @@ from cdlm.evaluation.intervals import (
     mean_with_interval,
     perplexity_ratio,
     perplexity_with_interval,
+    quotient,
     ratio_with_interval,
     share_with_interval,
 )
@@ -32,6 +33,26 @@ def test_the_interval_covers_the_truth_nineteen_times_of_twenty() -> None:
         figure = mean_with_interval(generator.exponential(1.0, size=60).tolist())
         covered += figure.low <= 1.0 <= figure.high
     assert 86 <= covered <= 100
+
+
+def test_a_quotient_of_means_covers_the_truth_nineteen_times_of_twenty() -> None:
+    generator, covered = np.random.default_rng(2), 0
+    for _ in range(100):
+        slow, quick = (
+            mean_with_interval(generator.gamma(8.0, mean / 8, size=n).tolist()) for mean, n in ((12.0, 40), (0.5, 60))
+        )
+        figure = quotient(slow, quick)
+        assert figure.value == pytest.approx(slow.value / quick.value)
+        assert figure.n == 40
+        covered += figure.low <= 24.0 <= figure.high
+    assert 86 <= covered <= 100
+
+
+def test_a_quotient_needs_positive_figures() -> None:
+    exact = Figure(4.0, 4.0, 4.0, 1)
+    assert quotient(exact, Figure(2.0, 1.0, 4.0, 9)) == Figure(2.0, 1.0, 4.0, 1)
+    with pytest.raises(ValueError, match="needs positive figures"):
+        quotient(exact, Figure(0.1, -0.1, 0.3, 5))
 
 
 def test_a_seed_gives_one_interval() -> None:
