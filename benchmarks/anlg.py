@@ -11,30 +11,23 @@ Each step goes on where it was cut off.
 import argparse
 import os
 from pathlib import Path
-from typing import Any
 
 import stories_corpus
 import torch
+from causal import prompted, train_causal
 
 from cdlm.config import load_config
 from cdlm.data.tokenizer import TextTokenizer
-from cdlm.evaluation.anlg import asked
-from cdlm.evaluation.fluency import Teacher
 from cdlm.files import write_folder
 from cdlm.hub import fill_model_folder, load_model
 from cdlm.lengths import LengthModel
 from cdlm.training.lengths import train_length_head
 from cdlm.training.plan import plan_run
-from cdlm.training.prompted import fine_tune
 from cdlm.training.run import train
-from cdlm.training.teacher import Scored, TeacherRecipe, train_teacher
+from cdlm.training.teacher import Scored
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG = ROOT / "configs" / "rocstories.yaml"
-HELD = 1000
-"""Excerpts that choose the causal model's best step."""
-SEPARATORS = 2
-"""Entries of the causal model behind the tokenizer's."""
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -82,38 +75,15 @@ def finished(args: argparse.Namespace) -> Path:
 def causal(args: argparse.Namespace) -> None:
     """A causal model of the excerpts, then the same tuned to write the middle sentence behind both others."""
     tokenizer = TextTokenizer.from_pretrained(finished(args))
-    folder = finished(args).with_name("ar")
-    shape: dict[str, Any] = {"layers": 6, "width": 224, "heads": 7, "positions": 160, "dropout": 0.1}
-    recipe = TeacherRecipe(**shape, steps=args.ar_steps, device="cpu", evaluate_every=max(1, args.ar_steps // 10))
-    if not (folder / "base" / "model.safetensors").is_file():
-        splits = [(args.stories / f"{split}.txt").read_text("utf-8").splitlines() for split in ("train", "valid")]
-        train_teacher(
-            splits[0], splits[1][:HELD], tokenizer, folder / "base", recipe, checkpoints=folder / "base-checkpoints"
-        )
+    lines = [(args.stories / f"{split}.txt").read_text("utf-8").splitlines() for split in ("train", "valid")]
     rows = [scored(tokenizer, args.stories / f"{split}.tsv") for split in ("train", "valid")]
-    base = Teacher.from_pretrained(folder / "base").model
-    fine_tune(
-        base,
-        rows[0],
-        rows[1][:HELD],
-        tokenizer,
-        folder / "tuned",
-        TeacherRecipe(
-            **shape, steps=args.ar_steps, learning_rate=1e-3, device="cpu", evaluate_every=recipe.evaluate_every
-        ),
-        symbols=SEPARATORS,
-        checkpoints=folder / "tuned-checkpoints",
-    )
+    train_causal(finished(args).with_name("ar"), tokenizer, lines, rows, (args.ar_steps, args.ar_steps))
 
 
 def scored(tokenizer: TextTokenizer, file: Path) -> list[Scored]:
     """Prompt, middle sentence and END of every excerpt."""
-    found = []
-    for line in file.read_text(encoding="utf-8").splitlines():
-        before, between, after = line.split("\t")
-        given = asked(tokenizer, before, after)
-        found.append(Scored([*given, *tokenizer.encode(between), tokenizer.end_id], len(given)))
-    return found
+    parts = (line.split("\t") for line in file.read_text(encoding="utf-8").splitlines())
+    return [prompted(tokenizer, before, after, between) for before, between, after in parts]
 
 
 if __name__ == "__main__":

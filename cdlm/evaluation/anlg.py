@@ -7,7 +7,7 @@ scores stands beside it, and what a person's sentence scores against those of th
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -22,8 +22,8 @@ from cdlm.control.controller import WishError
 from cdlm.control.layout import LayoutError
 from cdlm.data.tokenizer import TextTokenizer
 from cdlm.evaluation.bench import Bench, Progress, Row
-from cdlm.evaluation.intervals import Figure, mean_with_interval, share_with_interval
-from cdlm.evaluation.overlap import bert_score, bleu4, caption_words, cider, rouge_l
+from cdlm.evaluation.intervals import mean_with_interval, share_with_interval
+from cdlm.evaluation.overlap import bert_score, caption_words, scores, scores_of_people
 from cdlm.evaluation.remembered import Memory
 from cdlm.evaluation.targets import random_lines
 from cdlm.pipeline import Pipeline
@@ -230,16 +230,21 @@ def anlg_rows(
     samples: int,
     seed: int = 0,
     progress: Progress = lambda task, done, total: None,
+    task: str = TASK,
 ) -> list[Row]:
     """Every filler's one sample and its consensus of ``samples``, beside what people's sentences score.
+
+    Args:
+        task: as the report calls it, where the sentences are asked for otherwise.
 
     Raises:
         ValueError: no item. WishError, LayoutError: when a filler refuses every item.
     """
-    human = _human(items)
+    human = scores_of_people([item.references for item in items])
     rows = []
     for filler in fillers:
-        found, refused = _fill(filler, items, samples, seed, progress)
+        named = partial(progress, f"{task}, {filler.name}")
+        found, refused = _fill(filler, items, samples, seed, named)
         kept = [item for item, c in zip(items, found, strict=True) if c is not None]
         done = [c for c in found if c is not None]
         spent = float(np.mean([c.cost for c in done]))
@@ -247,12 +252,12 @@ def anlg_rows(
             ("one sample", [c.texts[0] for c in done], spent / samples),
             (f"MBR of {samples}", [consensus(c.texts) for c in done], spent),
         ):
-            scored = _scores(chosen, [item.references for item in kept])
+            scored = scores(chosen, [item.references for item in kept])
             rows += [
-                Row(f"{TASK}, {how}", name, figure, human.get(name), cost=price, system=filler.name).by(filler.name)
+                Row(f"{task}, {how}", name, figure, human.get(name), cost=price, system=filler.name).by(filler.name)
                 for name, figure in scored.items()
             ]
-        row = partial(Row, f"{TASK}, {filler.name}", system=filler.name)
+        row = partial(Row, f"{task}, {filler.name}", system=filler.name)
         distinct = [len(set(c.texts)) / len(c.texts) for c in done]
         rows += [
             row("different candidates", mean_with_interval(distinct)),
@@ -263,7 +268,7 @@ def anlg_rows(
 
 
 def _fill(
-    filler: Filler, items: Sequence[Item], samples: int, seed: int, progress: Progress
+    filler: Filler, items: Sequence[Item], samples: int, seed: int, progress: Callable[[int, int], None]
 ) -> tuple[list[Candidates | None], list[float]]:
     """Candidates of every item, None for one that was refused; and which were."""
     found: list[Candidates | None] = []
@@ -274,30 +279,7 @@ def _fill(
         except (WishError, LayoutError) as error:
             refusal = error
             found.append(None)
-        progress(f"{TASK}, {filler.name}", number + 1, len(items))
+        progress(number + 1, len(items))
     if all(candidates is None for candidates in found):
         raise refusal
     return found, [float(candidates is None) for candidates in found]
-
-
-def _human(items: Sequence[Item]) -> dict[str, float]:
-    """What the first person's sentence scores against the others', where there are others."""
-    several = [item.references for item in items if len(item.references) > 1]
-    scored = _scores([refs[0] for refs in several], [refs[1:] for refs in several]) if several else {}
-    return {name: figure.value for name, figure in scored.items()}
-
-
-def _scores(texts: Sequence[str], references: Sequence[Sequence[str]]) -> dict[str, Figure]:
-    """BLEU-4, ROUGE-L and CIDEr times 100, as published; BERTScore where it can be had."""
-    words = [caption_words(text) for text in texts]
-    theirs = [[caption_words(text) for text in refs] for refs in references]
-    whole = bleu4(words, theirs)
-    found = {
-        "BLEU-4": Figure(whole, whole, whole, len(texts)),
-        "ROUGE-L": mean_with_interval([100 * v for v in rouge_l(words, theirs)]),
-        "CIDEr": mean_with_interval([100 * v for v in cider(words, theirs)]),
-    }
-    by_bert = bert_score(texts, references)
-    if not isinstance(by_bert, str):
-        found["BERTScore"] = mean_with_interval([100 * v for v in by_bert])
-    return found

@@ -16,6 +16,7 @@ import numpy as np
 from sacrebleu.metrics.bleu import BLEU
 
 from cdlm.data.words import split_words
+from cdlm.evaluation.intervals import Figure, mean_with_interval
 from cdlm.evaluation.metrics import Ngram, Words, common_subsequence, ngrams
 
 ORDERS = (1, 2, 3, 4)
@@ -28,6 +29,33 @@ SIGMA = 6.0
 def caption_words(text: str) -> list[str]:
     """Words in lower case, without those that are punctuation alone."""
     return [word for word in split_words(text.lower()) if any(c.isalnum() for c in word)]
+
+
+def scores(texts: Sequence[str], references: Sequence[Sequence[str]]) -> dict[str, Figure]:
+    """BLEU-4, ROUGE-L and CIDEr times 100, as published; BERTScore where it can be had.
+
+    Raises:
+        ValueError: as :func:`bleu4`.
+    """
+    words = [caption_words(text) for text in texts]
+    theirs = [[caption_words(text) for text in refs] for refs in references]
+    whole = bleu4(words, theirs)
+    found = {
+        "BLEU-4": Figure(whole, whole, whole, len(texts)),
+        "ROUGE-L": mean_with_interval([100 * v for v in rouge_l(words, theirs)]),
+        "CIDEr": mean_with_interval([100 * v for v in cider(words, theirs)]),
+    }
+    by_bert = bert_score(texts, references)
+    if not isinstance(by_bert, str):
+        found["BERTScore"] = mean_with_interval([100 * v for v in by_bert])
+    return found
+
+
+def scores_of_people(references: Sequence[Sequence[str]]) -> dict[str, float]:
+    """What the first person's sentence scores against the others', where there are others."""
+    several = [refs for refs in references if len(refs) > 1]
+    scored = scores([refs[0] for refs in several], [refs[1:] for refs in several]) if several else {}
+    return {name: figure.value for name, figure in scored.items()}
 
 
 def bleu4(hypotheses: Sequence[Words], references: Sequence[Sequence[Words]]) -> float:
