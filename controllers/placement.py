@@ -20,12 +20,15 @@ Ids = tuple[int, ...]
 
 def drawn_order(fit: np.ndarray, uniform: float) -> list[int]:
     """Places in the order in which one uniform number draws them, each without those before it."""
-    weights = np.exp(fit - fit.max())
+    left = fit.copy()
+    weights = np.exp(left - left.max())
     order: list[int] = []
     for _ in range(int(np.isfinite(fit).sum())):
+        if not weights.any():  # beside what is drawn already, the rest was too unlikely for a float
+            weights = np.exp(left - left.max())
         cumulative = weights.cumsum()
         order.append(int(np.searchsorted(cumulative, uniform * cumulative[-1], side="right")))
-        weights[order[-1]] = 0.0
+        weights[order[-1]], left[order[-1]] = 0.0, -np.inf
     return order
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 from cdlm.evaluation.anlg import ITEMS, abductive_infilling
 from cdlm.evaluation.bench import Bench, Row
 from cdlm.evaluation.control_tasks import attribute, composition, length, part_of_speech, spans, tree
-from cdlm.evaluation.exactness import diversity_of_requests, editing, exactness, scoring, selection
+from cdlm.evaluation.exactness import editing, exactness, scoring, selection
+from cdlm.evaluation.seeds import diversity_of_requests
 from cdlm.evaluation.sentiment_task import LABELLED, sentiment
 from cdlm.evaluation.tasks import infilling, keywords, unconstrained
 
@@ -50,7 +51,7 @@ SIZES: dict[str, dict[str, int]] = {
         "candidates": 4,
         "keywords": 60,
         "exact": 100,
-        "requests": 5,
+        "requests": 3,
         "edit": 15,
         "score": 30,
         "select": 4,

@@ -63,7 +63,7 @@ def usable(bench: Bench) -> Split:
 def part_of_speech(bench: Bench) -> list[Row]:
     """The tags of a real sentence."""
     targets = bench.asked(tag_targets(usable(bench).lines, bench.sizes["control"], bench.seed))
-    samples = _write(bench, "pos", targets, lambda t: [_tags(t)])
+    samples = _write(bench, "pos", targets, lambda t: [tags_of(t)])
     return [
         samples.row("tags equal", _right(targets, samples.parses), 1.0, 0.96),
         *_second_judge(samples, targets),
@@ -75,7 +75,7 @@ def attribute(bench: Bench) -> list[Row]:
     """A field with its value: one that stands in the text as it is, and the one without a fixed wording."""
     split, count = usable(bench), bench.sizes["control"]
     targets = bench.asked(attribute_targets(split, count, bench.seed))
-    samples = _write(bench, "attribute", targets, lambda t: [_field(t), _length_of(t)])
+    samples = _write(bench, "attribute", targets, lambda t: [field_of(t), length_of(t)])
     found = [t.found(x) for t, x in zip(targets, samples.texts, strict=True)]
     return [
         samples.row("value stands as whole words", _stands(targets, samples.texts), 1.0, 0.96),
@@ -87,7 +87,7 @@ def attribute(bench: Bench) -> list[Row]:
 
 def _family(bench: Bench, targets: list[AttributeTarget]) -> list[Row]:
     judge = field_judge(bench.other_half)
-    samples = _write(bench, "attribute without fixed wording", targets, lambda t: [_field(t), _length_of(t)])
+    samples = _write(bench, "attribute without fixed wording", targets, lambda t: [field_of(t), length_of(t)])
     ours, real = (
         [float(said[t.field] == t.value) for said, t in zip(judge.predict_all(texts), targets, strict=True)]
         for texts in (samples.texts, samples.sources)
@@ -98,7 +98,7 @@ def _family(bench: Bench, targets: list[AttributeTarget]) -> list[Row]:
 def spans(bench: Bench) -> list[Row]:
     """A phrase of a kind at a place."""
     targets = bench.asked(span_targets(usable(bench).lines, bench.sizes["control"], bench.seed))
-    samples = _write(bench, "spans", targets, lambda t: [make_controller("spans", [t.wish]), _length_of(t)])
+    samples = _write(bench, "spans", targets, lambda t: [make_controller("spans", [t.wish]), length_of(t)])
     held = [float(t.stands(p)) for t, p in zip(targets, samples.parses, strict=True)]
     kinds = {t.label: [h for h, other in zip(held, targets, strict=True) if other.label == t.label] for t in targets}
     return [
@@ -121,7 +121,7 @@ def tree(bench: Bench) -> list[Row]:
     targets = bench.asked(tree_targets(usable(bench).lines, bench.sizes["control"], bench.seed))
     samples = _write(bench, "tree", targets, lambda t: [make_controller("tree", t.source)])
     alone = _write(
-        bench, "tree by tags alone", [TagTarget(t.source, t.parse.tags) for t in targets], lambda t: [_tags(t)]
+        bench, "tree by tags alone", [TagTarget(t.source, t.parse.tags) for t in targets], lambda t: [tags_of(t)]
     )
     las, base = _right(targets, samples.parses), _right(targets, alone.parses)
     return [
@@ -166,7 +166,7 @@ def length(bench: Bench) -> list[Row]:
 def composition(bench: Bench) -> list[Row]:
     """The tags of a sentence and a value that stands in it: the share that keeps both, then each, on the same texts."""
     targets = bench.asked(pair_targets(usable(bench), bench.sizes["control"], bench.seed))
-    samples = _write(bench, "composition", targets, lambda t: [_tags(t.tagged), _field(t.attribute)])
+    samples = _write(bench, "composition", targets, lambda t: [tags_of(t.tagged), field_of(t.attribute)])
     stands = _stands([t.attribute for t in targets], samples.texts)
     right = _right([t.tagged for t in targets], samples.parses)
     both = [s and r >= HELD for s, r in zip(stands, right, strict=True)]
@@ -212,15 +212,18 @@ def _around(samples: Samples, bench: Bench, ratio: float | None = None, same: fl
     ]
 
 
-def _tags(target: TagTarget) -> Controller:
+def tags_of(target: TagTarget) -> Controller:
+    """The wish for a target's tags."""
     return make_controller("pos", " ".join(target.tags))
 
 
-def _field(target: AttributeTarget) -> Controller:
+def field_of(target: AttributeTarget) -> Controller:
+    """The wish for a target's field and value."""
     return make_controller("attribute", target.field, target.value)
 
 
-def _length_of(target: Target) -> Controller:
+def length_of(target: Target) -> Controller:
+    """The wish for as many words as the target's sentence has."""
     return make_controller("length", len(split_words(target.source)))
 
 

@@ -63,20 +63,6 @@ def _excluded(wishes: list[Controller], rng: np.random.Generator) -> list[str]:
     return [str(c) for c in rng.choice(free, size=min(2, len(free)), replace=False)] or ["zzz"]
 
 
-def diversity_of_requests(bench: Bench) -> list[Row]:
-    """For requests with 8 seeds each, the share of different texts."""
-    shares = []
-    for number in range(bench.sizes["requests"]):
-        wishes = [make_controller("length", int(10 + number % 25))]
-        texts = bench.pipe.generate(8, controllers=wishes, seed=number, **bench.options).texts
-        shares.append(len(set(texts)) / 8)
-        bench.progress("requests", 8 * (number + 1), 8 * bench.sizes["requests"])
-    figure = share_with_interval(shares)
-    return [
-        Row("no hollow success", "different texts over 8 seeds", figure, None, "at least 0.90", figure.value >= 0.9)
-    ]
-
-
 def editing(bench: Bench) -> list[Row]:
     """Strength 0 changes nothing, kept words fall with strength, a wish holds at 0.5."""
     lines = random_lines(bench.held_out, bench.sizes["edit"], bench.seed)

@@ -12,7 +12,7 @@ TEXTS: dict[str, dict[str, int]] = {
     "infilling": {"infill": 3, "candidates": 16},
     "keywords": {"keywords": 1},
     "exactness": {"exact": 1},
-    "requests": {"requests": 8},
+    "requests": {"requests": 48},
     "edit": {"edit": 7},
     "score": {"score": 2},
     "selection": {"select": 24},

@@ -250,7 +250,9 @@ def test_arrange_finds_places_exactly_where_there_are_some(
 
 
 @given(
-    st.lists(st.floats(-8, 0) | st.just(-np.inf), min_size=1, max_size=6).filter(lambda x: max(x) > -np.inf),
+    st.lists(st.floats(-8, 0) | st.floats(-1e6, 0) | st.just(-np.inf), min_size=1, max_size=6).filter(
+        lambda x: max(x) > -np.inf
+    ),
     st.floats(0, 0.999),
 )
 def test_drawn_order_lists_every_possible_place_once(fit: list[float], uniform: float) -> None:

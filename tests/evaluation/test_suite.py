@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 from cdlm.data.tokenizer import TextTokenizer
 from cdlm.evaluation import anlg, catalogue, sentiment_task
+from cdlm.evaluation.bench import Bench
 from cdlm.evaluation.fluency import Teacher
 from cdlm.evaluation.sentiment import JudgeError
 from cdlm.evaluation.suite import run_suite
@@ -145,3 +147,36 @@ def test_without_any_judge_there_is_no_sentiment(moody, causal_folder, monkeypat
         run_suite(**asked)
     with pytest.raises(JudgeError, match=r"sentence encoder .* is not installed"):
         run_suite(judges=[corpus], **asked)
+
+
+@pytest.fixture(scope="module")
+def records(toy_sentences, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("records")
+    for name, lines in (("train", toy_sentences), ("valid", toy_sentences[::2])):
+        (folder / f"{name}.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        about = (f"__start_name__ {line.split()[0]} {n} __end_name__" for n, line in enumerate(lines))
+        (folder / f"{name}.src.txt").write_text("\n".join(about) + "\n", encoding="utf-8")
+    return folder
+
+
+class Parrot:
+    """Writes one text and says it again for every seed."""
+
+    def __init__(self, pipe) -> None:
+        self.tokenizer, self.heads, self.model, self._pipe = pipe.tokenizer, pipe.heads, pipe.model, pipe
+
+    def generate(self, count, *, seed, **options):
+        return SimpleNamespace(texts=self._pipe.generate(1, seed=seed, **options).texts * count)
+
+
+@pytest.mark.parametrize("repeats", [False, True])
+def test_a_request_is_answered_with_other_texts_for_other_seeds(tiny_pipe, records, repeats) -> None:
+    """Of the kinds that a model without heads knows."""
+    pipe, sizes = Parrot(tiny_pipe) if repeats else tiny_pipe, catalogue.SIZES["quick"]
+    told = []
+    bench = Bench(pipe, None, records, sizes, options={"num_inference_steps": 4}, progress=lambda *t: told.append(t))
+    rows = catalogue.TASKS["requests"](bench)
+    assert [row.metric for row in rows] == [f"different texts over 8 seeds, {kind}" for kind in ("length", "keywords")]
+    assert all(row.figure.n == 3 for row in rows)
+    assert told[-1] == ("requests", 48, 48)
+    assert [row.met for row in rows] == [not repeats] * 2, [row.figure.value for row in rows]
