@@ -11,7 +11,13 @@ def test_quick_run_writes_its_report(benchmark_module, tmp_path):
     report = json.loads((tmp_path / "streaming.json").read_text())
     assert report["lines"] == 40_000
     assert len(report["memory"]) == 4
-    assert min(report["memory"] + report["streamed"] + report["in_memory"] + [report["reading"]]) > 0
+    assert [(turns["shape"], turns["clock"]) for turns in report["training"]] == [
+        (shape, clock)
+        for shape in ("two narrow layers", "the bundled model's shape")
+        for clock in ("processor time", "the clock")
+    ]
+    assert min(value for turns in report["training"] for value in turns["streamed"] + turns["in_memory"]) > 0
+    assert min(report["memory"] + [report["reading"]]) > 0
     assert str(tmp_path) not in (tmp_path / "streaming.md").read_text()
 
 
