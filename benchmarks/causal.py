@@ -6,15 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from cdlm.data.tokenizer import TextTokenizer
-from cdlm.evaluation.anlg import asked
+from cdlm.evaluation.anlg import SEPARATORS, asked
 from cdlm.evaluation.fluency import Teacher
 from cdlm.training.prompted import fine_tune
 from cdlm.training.teacher import Scored, TeacherRecipe, train_teacher
 
 SHAPE: dict[str, Any] = {"layers": 6, "width": 224, "heads": 7, "positions": 160, "dropout": 0.1}
 """About as many parameters as the models of short stories and of keywords."""
-SEPARATORS = 2
-"""Entries of the model behind the tokenizer's, see ``cdlm.evaluation.anlg.asked``."""
 HELD = 1000
 """Rows that choose the best step."""
 

@@ -26,6 +26,7 @@ from cdlm.data.tokenizer import TextTokenizer
 from cdlm.evaluation.baselines.names import CONTROL
 from cdlm.evaluation.catalogue import FILES, TASKS
 from cdlm.evaluation.pace import Moment
+from cdlm.evaluation.sentiment import encoder_folder
 from cdlm.evaluation.suite import run_suite
 from cdlm.files import write_folder, write_json, write_text
 from cdlm.hub import fill_model_folder, load_model
@@ -117,6 +118,8 @@ def main() -> None:
         CORPORA[recipe.name](Path(os.environ["CDLM_DATA"]), ROOT / "runs" / "data" / recipe.name)
     if recipe.teacher is not None and not recipe.teacher.is_dir():
         parser.error(f"no teacher judges {recipe.name}; train it first: {TEACHER / 'train.py'} (its head says how)")
+    if recipe.judges:
+        encoder_folder()
     if not all(judge.is_dir() for judge in recipe.judges):
         parser.error("no judge of sentiment; train it first: python benchmarks/judges/train_sentiment.py")
     configs = [load_config(stage) for stage in recipe.stages]
@@ -190,9 +193,9 @@ def add_heads(recipe: Recipe, candidate: Path, heads: Path) -> None:
 
 
 def worse(new: Path, old: Path) -> str:
-    """The first bar that the old report met and the new one misses; empty: none."""
+    """The first bar that the old report met and the new one misses or does not have; empty: none."""
     before, after = _rows(old), _rows(new)
-    lost = [key for key, met in before.items() if met and after.get(key) is False]
+    lost = [key for key, met in before.items() if met and not after.get(key)]
     return f"{lost[0][0]}: {lost[0][1]} no longer meets its bar" if lost else ""
 
 

@@ -5,7 +5,7 @@
 
 The corpus is one file of random sentences under many names, so that 10 GB of text take 20 MB of disk. The resident memory
 of this process is read after every block of the stream; its slope over the second half says what another million lines
-would cost. Then a very narrow model, for which reading matters most, and one of the bundled model's shape are trained on the
+would cost. Then a very narrow model, for which reading matters most, and one with the bundled model's backbone are trained on the
 stream and on the same number of lines in memory, in turns. Speeds are by processor time of all threads (what one core can do,
 whatever else it is doing) and by the clock on the wall (what a person waits; for a machine that does nothing else).
 """
@@ -38,7 +38,7 @@ SLOPE_BAR, SPEED_BAR = 5.0, 0.9
 
 NARROW = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 2}
 USUAL = {"hidden_size": 224, "intermediate_size": 576, "num_hidden_layers": 6, "num_attention_heads": 7}
-SHAPES = {"two narrow layers": NARROW, "the bundled model's shape": USUAL}
+SHAPES = {"two narrow layers": NARROW, "the bundled model's backbone": USUAL}
 CLOCKS: dict[str, Callable[[], float]] = {"processor time": time.process_time, "the clock": time.perf_counter}
 
 

@@ -1,5 +1,6 @@
 """How long a text or a gap is likely to be: the corpus's histogram and, where a model ships one, its length head."""
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -43,6 +44,14 @@ class LengthModel:
         head = LengthHead(settings["embedding_dim"], settings["max_length"])
         head.load_state_dict({k: v.float() for k, v in load_file(folder / HEAD_FILE).items()})
         return cls.from_counts(counts, head.eval())
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 over the histogram and the head's weights as they are shipped (fp16)."""
+        digest = hashlib.sha256(np.asarray(self.counts, dtype=float).tobytes())
+        for name, value in sorted(self.head.state_dict().items()) if self.head else ():
+            digest.update(name.encode() + value.half().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()
 
     def save(self, folder: Path, embedding_dim: int) -> None:
         """Write the head, in fp16, beside the model."""

@@ -16,6 +16,8 @@ from cdlm.types import Logits
 from controllers.bans import word_begins
 
 Ids = tuple[int, ...]
+TINY = 1e-200
+"""Weights below it are made anew: a product with a subnormal sum may round up to the sum."""
 
 
 def drawn_order(fit: np.ndarray, uniform: float) -> list[int]:
@@ -24,7 +26,7 @@ def drawn_order(fit: np.ndarray, uniform: float) -> list[int]:
     weights = np.exp(left - left.max())
     order: list[int] = []
     for _ in range(int(np.isfinite(fit).sum())):
-        if not weights.any():  # beside what is drawn already, the rest was too unlikely for a float
+        if weights.max() < TINY:  # beside what is drawn already, the rest was too unlikely for a float
             weights = np.exp(left - left.max())
         cumulative = weights.cumsum()
         order.append(int(np.searchsorted(cumulative, uniform * cumulative[-1], side="right")))

@@ -146,9 +146,19 @@ def default_corpus() -> Path:
 
 
 def default_teacher(corpus: Path) -> Path:
-    """The judge of fluency that learned from such a corpus, or E2E's."""
-    own = TEACHERS / corpus.name
-    return own if own.is_dir() else TEACHERS / "e2e"
+    """The judge of fluency that learned from such a corpus; E2E's where that is one of records or nobody asks a judge.
+
+    Raises:
+        ValueError: there is none.
+    """
+    from cdlm.evaluation.catalogue import lacking
+
+    own = TEACHERS / corpus.resolve().name
+    if own.is_dir():
+        return own
+    if lacking(corpus, "sentiment"):
+        return TEACHERS / "e2e"
+    raise ValueError(f"no teacher learned from {corpus}; train one (benchmarks/teacher/train.py) and give --teacher")
 
 
 def _table(rows: "list[Row]") -> "Table":

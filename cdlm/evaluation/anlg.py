@@ -30,6 +30,8 @@ from cdlm.pipeline import Pipeline
 from cdlm.sampling.select import bleu
 
 TASK, ITEMS = "aNLG", "dev_cleanup.json"
+SEPARATORS = 2
+"""Entries of the causal model behind the tokenizer's, see :func:`asked`."""
 PUBLISHED = {"Diffusion-LM": (7.1, 28.3, 30.7), "AR infilling": (6.7, 27.0, 26.9)}
 """BLEU-4, ROUGE-L and CIDEr that Li et al. (2022) report: other words, other training data; for orientation."""
 

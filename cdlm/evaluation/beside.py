@@ -110,6 +110,8 @@ def _times(cells: Cells, than: str) -> str:
         slow = _seconds(cells, task, than)
         if slow is not None:
             lines.append([task, *(_faster(slow, _seconds(cells, task, label)) for label in systems)])
+    if len(lines) == 2:
+        return ""
     table = "".join(f"| {' | '.join(line)} |\n" for line in lines)
     return (
         f"Times faster than {than}, seconds a text over seconds a text on the same targets (95 % interval):\n\n{table}"
@@ -117,7 +119,7 @@ def _times(cells: Cells, than: str) -> str:
 
 
 def _faster(slow: Figure, ours: Figure | None) -> str:
-    if ours is None:
+    if ours is None or min(slow.low, ours.low) <= 0:
         return ABSENT
     ratio = quotient(slow, ours)
     digits = 0 if ratio.value >= 10 else 1 if ratio.value >= 1 else 2

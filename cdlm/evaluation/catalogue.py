@@ -8,7 +8,7 @@ from cdlm.evaluation.bench import Bench, Row
 from cdlm.evaluation.control_tasks import attribute, composition, length, part_of_speech, spans, tree
 from cdlm.evaluation.exactness import editing, exactness, scoring, selection
 from cdlm.evaluation.seeds import diversity_of_requests
-from cdlm.evaluation.sentiment_task import LABELLED, sentiment
+from cdlm.evaluation.sentiment_task import LABELLED, TRAINING, sentiment
 from cdlm.evaluation.tasks import infilling, keywords, unconstrained
 
 Task = Callable[[Bench], list[Row]]
@@ -40,8 +40,8 @@ HEADS: dict[str, set[str]] = {
 }
 """The heads that a task needs."""
 RECORDS = "valid.src.txt"
-FILES = {"anlg": ITEMS, "sentiment": LABELLED}
-"""The file that makes a folder a task's corpus; of the others it is that of E2E's records."""
+FILES = {"anlg": (ITEMS,), "sentiment": (LABELLED, TRAINING)}
+"""The files that make a folder a task's corpus; of the others it is that of E2E's records."""
 UNREMEMBERED = {"unconstrained", "keywords", "exactness", "requests", "edit", "score", "selection"}
 """Tasks that ask the model itself, beside all systems: their finished rows are kept instead of their texts."""
 SIZES: dict[str, dict[str, int]] = {
@@ -97,15 +97,34 @@ SIZES: dict[str, dict[str, int]] = {
 """Samples; no more than there are different targets in held-out text, and of slow baselines only ``slow``."""
 
 
-def needs(task: str) -> str:
-    """The file of a corpus that a task reads first."""
-    return FILES.get(task, RECORDS)
+def of_records(task: str) -> bool:
+    """Whether a task asks E2E's records and texts."""
+    return task not in FILES
+
+
+def lacking(corpus: Path, task: str) -> list[str]:
+    """The files of a task that a corpus lacks."""
+    return [name for name in FILES.get(task, (RECORDS,)) if not (corpus / name).is_file()]
 
 
 def served(corpus: Path, heads: Iterable[str]) -> list[str]:
-    """The tasks that a corpus has the texts for and a model the heads."""
-    there = set(heads)
-    return [task for task in TASKS if (corpus / needs(task)).is_file() and HEADS.get(task, set()) <= there]
+    """The tasks that a corpus has the texts for and a model the heads.
+
+    Raises:
+        ValueError: none; says what is missing.
+    """
+    there, possible = set(heads), [task for task in TASKS if not lacking(corpus, task)]
+    found = [task for task in possible if HEADS.get(task, set()) <= there]
+    if found:
+        return found
+    if possible:
+        needed = sorted(set().union(*(HEADS[task] for task in possible)) - there)
+        raise ValueError(
+            f"{corpus} is for {', '.join(possible)}, and the model has no head for that; "
+            f"train it: cdlm train-controller --task {needed[0]}"
+        )
+    kinds = f"{RECORDS} (E2E's records), {ITEMS} (aNLG) or {LABELLED} (labelled reviews)"
+    raise ValueError(f"{corpus} is no corpus to measure on: it holds none of {kinds}; give --corpus such a folder")
 
 
 def check_corpus(corpus: Path, tasks: Iterable[str]) -> None:
@@ -115,5 +134,5 @@ def check_corpus(corpus: Path, tasks: Iterable[str]) -> None:
         ValueError: names the task and its file.
     """
     for task in tasks:
-        if not (corpus / needs(task)).is_file():
-            raise ValueError(f"task {task!r} reads {needs(task)}, and {corpus} holds none; give --corpus its folder")
+        if missing := lacking(corpus, task):
+            raise ValueError(f"task {task!r} reads {missing[0]}, and {corpus} holds none; give --corpus its folder")

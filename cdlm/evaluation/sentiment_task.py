@@ -47,14 +47,17 @@ def find_judges(folders: Sequence[Path]) -> tuple[list[Judge], dict[str, str]]:
     Raises:
         JudgeError: none can be had, no judge in a folder, or its encoder is not installed.
     """
-    judges: list[Judge] = [Vader()] if importlib.util.find_spec("vaderSentiment") else []
+    installed = importlib.util.find_spec("vaderSentiment") is not None
+    judges: list[Judge] = [Vader()] if installed else []
     if folders:
         encoder_folder()
     judges += [LinearJudge.load(folder) for folder in folders]
     if not judges:
         raise JudgeError("no judge of sentiment: pip install 'cdlm[sentiment]', or give --judge a trained one")
-    how = "" if folders else "; a trained one beside it: python benchmarks/judges/train_sentiment.py, then --judge"
-    return judges, {"judges of sentiment": ", ".join(judge.name for judge in judges) + how}
+    told = ", ".join(judge.name for judge in judges)
+    told += "" if folders else "; a trained one beside it: python benchmarks/judges/train_sentiment.py, then --judge"
+    told += "" if installed else "; vader is not installed: pip install 'cdlm[sentiment]'"
+    return judges, {"judges of sentiment": told}
 
 
 def sentiment_rows(  # noqa: PLR0913 - every part of a measurement can be named

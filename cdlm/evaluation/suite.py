@@ -9,7 +9,7 @@ from typing import Any
 from cdlm.evaluation.anlg import facts_of_anlg
 from cdlm.evaluation.baselines.names import check_names
 from cdlm.evaluation.bench import Bench, Row
-from cdlm.evaluation.catalogue import RECORDS, SIZES, TASKS, UNREMEMBERED, check_corpus, needs, served
+from cdlm.evaluation.catalogue import SIZES, TASKS, UNREMEMBERED, check_corpus, lacking, of_records, served
 from cdlm.evaluation.control_tasks import ud_judge, usable
 from cdlm.evaluation.fluency import Teacher
 from cdlm.evaluation.kept import Kept, fingerprint_of
@@ -17,14 +17,14 @@ from cdlm.evaluation.pace import Moment, Pace, planned
 from cdlm.evaluation.plots import draw
 from cdlm.evaluation.provenance import started
 from cdlm.evaluation.report import write_report
-from cdlm.evaluation.rivals import OWN, Rival, fillers_of, made_of, rivals_of
+from cdlm.evaluation.rivals import OWN, Rival, beside_of, made_of
 from cdlm.evaluation.sentiment_task import find_judges
 from cdlm.evaluation.stopwatch import Stopwatch
 from cdlm.evaluation.systems import Steered
 from cdlm.pipeline import Pipeline
 
 FREE = ("exact", "requests", "select", "items", "samples", "sentiment")
-"""Sizes that held-out lines of E2E do not bound."""
+"""Sizes that are not bounded here by the number of held-out lines: their tasks do it, or need no bound."""
 
 
 def run_suite(  # noqa: PLR0913 - every part of a run can be named
@@ -71,15 +71,21 @@ def run_suite(  # noqa: PLR0913 - every part of a run can be named
     named, kept = check_names(baselines), Kept(Path(out) if out else None, resume=resume)
     pipe = Pipeline.from_pretrained(model)
     chosen = list(tasks or served(Path(corpus), pipe.heads.tasks))
-    check_corpus(Path(corpus), chosen or [next(iter(TASKS))])
+    check_corpus(Path(corpus), chosen)
     bench = Bench(pipe, Teacher.from_pretrained(teacher), Path(corpus), SIZES[suite], seed, half, dict(options or {}))
     facts = {"model": str(model), "suite": suite, "seed": seed, "half": half, "tasks": " ".join(chosen)}
+    facts |= {"corpus": Path(corpus).resolve().name, "teacher": Path(teacher).resolve().name}
     facts |= {"baselines": " ".join(named)} if named else {}
     facts |= {"steps beside the model's own": " ".join(map(str, steps))} if steps else {}
     facts |= _missing(bench, chosen, bool(tasks))
+    facts |= _judges(bench, chosen, [Path(judge) for judge in judges])
+    beside = beside_of(bench, Path(teacher), chosen, named, steps, Path(infiller) if infiller else None)
+    # Everything was found right; from here on answers of an earlier run may be replaced.
     bench.own = kept.of(Steered(bench.pipe, bench.options), OWN, made_of(bench))
-    rivals = rivals_of(bench, kept, Path(teacher), named, chosen, steps)
-    facts |= _more(bench, kept, chosen, [Path(judge) for judge in judges], Path(infiller) if infiller else None)
+    rivals = beside.rivals(bench, kept)
+    if "anlg" in chosen:
+        bench.fillers = beside.fillers(bench, kept)
+        facts |= facts_of_anlg()
     bench.sizes = _there(bench, chosen)
     pace = Pace(_plan(bench, chosen, rivals), progress)
     bench.progress = pace.tell
@@ -114,7 +120,7 @@ def _own(bench: Bench, task: str, kept: Kept, given: str) -> list[Row]:
 def _missing(bench: Bench, chosen: Sequence[str], named: bool) -> dict[str, str]:
     """What a report lacks: tasks without a head, judges that are not installed or trained."""
     found, judge = {}, bench.second_judge
-    possible = [t for t in TASKS if (bench.corpus / needs(t)).is_file()]
+    possible = [t for t in TASKS if not lacking(bench.corpus, t)]
     if not named and len(chosen) < len(possible):
         found["left out, as the model has no head for them"] = " ".join(t for t in possible if t not in chosen)
     found["second judge of fluency"] = judge if isinstance(judge, str) else judge.name
@@ -123,22 +129,19 @@ def _missing(bench: Bench, chosen: Sequence[str], named: bool) -> dict[str, str]
     return found
 
 
-def _more(
-    bench: Bench, kept: Kept, chosen: Sequence[str], judges: Sequence[Path], infiller: Path | None
-) -> dict[str, str]:
-    """Puts on the bench what tasks of other corpora need; what a report says of it."""
-    told: dict[str, str] = {}
-    if "sentiment" in chosen:
-        bench.judges, told = find_judges(judges)
-    if "anlg" in chosen:
-        bench.fillers = fillers_of(bench, kept, infiller)
-        told |= facts_of_anlg()
+def _judges(bench: Bench, chosen: Sequence[str], folders: Sequence[Path]) -> dict[str, str]:
+    """Puts the judges of sentiment on the bench; what a report says of them."""
+    if "sentiment" not in chosen:
+        if folders:
+            raise ValueError(f"--judge is for the task sentiment, not for {', '.join(chosen)}; leave it out")
+        return {}
+    bench.judges, told = find_judges(folders)
     return told
 
 
 def _there(bench: Bench, tasks: Iterable[str]) -> dict[str, int]:
     """The sizes as far as there are held-out lines; other corpora than E2E's are asked by their tasks."""
-    if not any(needs(task) == RECORDS for task in tasks):
+    if not any(of_records(task) for task in tasks):
         return bench.sizes
     lines = len(bench.held_out)
     most = {"control": len(usable(bench)), "infill": len(bench.known(bench.held_out)), "unconstrained": lines // 2}
@@ -148,6 +151,8 @@ def _there(bench: Bench, tasks: Iterable[str]) -> dict[str, int]:
 def _plan(bench: Bench, tasks: Sequence[str], rivals: Sequence[Rival]) -> Mapping[tuple[str, str], int]:
     """Texts of every task and system."""
     plan = {(task, OWN): planned(task, bench.sizes) for task in tasks}
+    if "anlg" in tasks:
+        plan["anlg", OWN] *= len(bench.fillers)
     for rival in rivals:
         few = {size: min(bench.sizes[size], rival.first or bench.sizes[size]) for size in ("control", "infill")}
         plan |= {(task, rival.name): planned(task, few, beside=True) for task in tasks if task in rival.tasks}

@@ -13,7 +13,7 @@ def test_quick_run_writes_its_report(benchmark_module, tmp_path):
     assert len(report["memory"]) == 4
     assert [(turns["shape"], turns["clock"]) for turns in report["training"]] == [
         (shape, clock)
-        for shape in ("two narrow layers", "the bundled model's shape")
+        for shape in ("two narrow layers", "the bundled model's backbone")
         for clock in ("processor time", "the clock")
     ]
     assert min(value for turns in report["training"] for value in turns["streamed"] + turns["in_memory"]) > 0

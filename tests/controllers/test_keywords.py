@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from cdlm.control.canvas import blank_canvas
@@ -249,6 +249,8 @@ def test_arrange_finds_places_exactly_where_there_are_some(
         assert tuple(found.values()) == ways[0]  # the first in the order of preference
 
 
+@example(fit=[0.0, -744.5], uniform=0.7)
+@example(fit=[0.0, -740.0], uniform=0.999)
 @given(
     st.lists(st.floats(-8, 0) | st.floats(-1e6, 0) | st.just(-np.inf), min_size=1, max_size=6).filter(
         lambda x: max(x) > -np.inf

@@ -94,3 +94,13 @@ def test_seconds_beside_those_of_fudge() -> None:
     )
     assert lines[times + 2] == "| task | cdlm | 8 steps |"
     assert lines[times + 4].startswith("| pos | **0.20** (0.18 – 0.22) | **2.0** (1.6 – 2.5)")
+
+
+def test_seconds_that_say_nothing_have_no_ratio() -> None:
+    slow = of("diffusion-lm", rows("pos", 0.6, 300.0, 5.0, 8))
+    instant = [
+        Row("pos", row.metric, Figure(0.0, 0.0, 0.0, 40)) if "seconds" in row.metric else row
+        for row in rows("pos", 1, 1, 1)
+    ]
+    assert "| pos | – |" in beside([*instant, *slow])
+    assert "Times faster" not in beside([*rows("pos", 0.9, 1.0, 0.5), *slow[:2]])

@@ -5,11 +5,13 @@ from types import SimpleNamespace
 
 import pytest
 
+from cdlm.diffusion.length import LengthHead
 from cdlm.evaluation import rivals
 from cdlm.evaluation.bench import Row
 from cdlm.evaluation.intervals import Figure
 from cdlm.evaluation.kept import Kept, fingerprint_of
 from cdlm.evaluation.systems import Answer, Request
+from cdlm.lengths import LengthModel
 
 REQUEST = Request("Zizzi is a pub.", ())
 
@@ -78,16 +80,25 @@ def test_nothing_is_lost_before_a_system_is_ready(tmp_path: Path) -> None:
     assert said(Kept(tmp_path, resume=True), "two", weights="a") == "one"
 
 
-def test_the_model_is_made_of_its_heads_too(tmp_path: Path) -> None:
+def test_the_model_is_made_of_its_heads_and_lengths_too(tmp_path: Path) -> None:
     head = tmp_path / "pos"
     head.mkdir()
     (head / "weights").write_bytes(b"one")
     shelf = SimpleNamespace(folder=tmp_path, tasks=["pos"], fingerprint="model")
-    bench = SimpleNamespace(pipe=SimpleNamespace(heads=shelf), options={})
+    model = SimpleNamespace(config=SimpleNamespace(free_temperature=1.0))
+    bench = SimpleNamespace(
+        pipe=SimpleNamespace(heads=shelf, model=model, lengths=LengthModel.from_counts([0, 1])), options={}
+    )
     first = rivals.made_of(bench)
     (head / "weights").write_bytes(b"two")
     second = rivals.made_of(bench)
     assert [key for key in first if first[key] != second[key]] == ["head pos"]
+    for head_of_lengths in (LengthHead(4, 6), LengthHead(4, 6)):
+        bench.pipe.lengths = LengthModel.from_counts([0, 1], head_of_lengths)
+        assert rivals.made_of(bench)["lengths"] == rivals.made_of(bench)["lengths"] != second["lengths"]
+        second = rivals.made_of(bench)
+    model.config.free_temperature = 1.1
+    assert [key for key, value in rivals.made_of(bench).items() if second[key] != value] == ["free temperature"]
     assert fingerprint_of([head / "weights"]) == fingerprint_of([head / "weights", tmp_path]) == second["head pos"]
 
 

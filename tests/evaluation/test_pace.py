@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from cdlm.evaluation import catalogue
+from cdlm.evaluation import catalogue, seeds
 from cdlm.evaluation.pace import TEXTS, Moment, Pace, planned
 
 
@@ -96,6 +96,7 @@ def test_judging_what_an_earlier_session_wrote_is_no_pace_of_writing(pace, heard
 
 def test_every_task_is_planned():
     assert set(TEXTS) == set(catalogue.TASKS)
+    assert TEXTS["requests"]["requests"] == seeds.SEEDS * len(seeds.KINDS)
     assert all(size in sizes for sizes in catalogue.SIZES.values() for takes in TEXTS.values() for size in takes)
     sizes = {"infill": 10, "candidates": 2, "control": 7}
     assert planned("infilling", sizes) == 62

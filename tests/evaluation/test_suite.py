@@ -9,8 +9,9 @@ import pytest
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
+from cdlm.control.registry import make_controller
 from cdlm.data.tokenizer import TextTokenizer
-from cdlm.evaluation import anlg, catalogue, sentiment_task
+from cdlm.evaluation import anlg, catalogue, seeds, sentiment_task
 from cdlm.evaluation.bench import Bench
 from cdlm.evaluation.fluency import Teacher
 from cdlm.evaluation.sentiment import JudgeError
@@ -53,13 +54,15 @@ def infiller(tiny_run, tmp_path_factory) -> Path:
 
 def test_anlg_beside_a_causal_model_and_again(tiny_run, causal_folder, items, infiller, tmp_path, monkeypatch):
     asked = {"model": tiny_run.model, "corpus": items, "teacher": causal_folder, "infiller": infiller, **STEPS}
-    rows = run_suite(out=tmp_path, **asked)
+    told = []
+    rows = run_suite(out=tmp_path, progress=told.append, **asked)
     assert {row.task.split(",")[0] for row in rows} == {"aNLG"}, "the corpus is for nothing else"
+    assert {moment.total for moment in told} == {6}, "two fillers of three items"
     found = {(row.task, row.metric): row for row in rows}
     assert found["aNLG, MBR of 4", "ROUGE-L"].figure.n == found["aNLG, MBR of 4, ar", "ROUGE-L"].figure.n == 3
     assert found["aNLG, MBR of 4", "ROUGE-L"].reference > 0
     facts = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))["facts"]
-    assert facts["tasks"] == "anlg"
+    assert (facts["tasks"], facts["corpus"], facts["teacher"]) == ("anlg", items.name, causal_folder.name)
     assert facts["published, Diffusion-LM: BLEU-4 / ROUGE-L / CIDEr"] == "7.1 / 28.3 / 30.7"
     assert "left out, as the model has no head for them" not in facts
     monkeypatch.setattr(anlg.DiffusionFiller, "fill", None)
@@ -86,13 +89,36 @@ def test_a_corpus_says_which_tasks_it_is_for(tiny_run, causal_folder, items, tmp
     asked = {"model": tiny_run.model, "teacher": causal_folder}
     with pytest.raises(ValueError, match=r"task 'length' reads valid\.src\.txt, and .* give --corpus its folder"):
         run_suite(corpus=items, tasks=["length"], **asked)
-    with pytest.raises(ValueError, match=r"'unconstrained' reads valid\.src\.txt"):
+    with pytest.raises(ValueError, match=r"is no corpus to measure on: it holds none of valid\.src\.txt"):
         run_suite(corpus=tmp_path, **asked)
-    with pytest.raises(ValueError, match="ar, fudge can do none of these tasks: anlg; leave --baselines out"):
-        run_suite(corpus=items, baselines=["fudge", "ar"], **asked)
-    with pytest.raises(FileNotFoundError, match=r"no model\.safetensors"):
-        run_suite(corpus=items, infiller=tmp_path, **asked)
+    for name in ("labels.valid.tsv", "train.txt"):
+        (tmp_path / name).write_text("", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"is for sentiment, .* cdlm train-controller --task sentiment"):
+        run_suite(corpus=tmp_path, **asked)
     assert catalogue.served(items, ["pos"]) == ["anlg"]
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        ({"baselines": ["fudge", "ar"]}, "--baselines is for other tasks than anlg"),
+        ({"steps": [2]}, "--steps is for other tasks than anlg"),
+        ({"judges": ["runs/judges/sst"]}, "--judge is for the task sentiment, not for anlg"),
+        ({"infiller": "CAUSAL"}, "was not trained to fill gaps"),
+        ({"infiller": "NOWHERE"}, r"no model\.safetensors"),
+    ],
+)
+def test_what_no_task_can_use_is_refused_before_anything_is_touched(
+    tiny_run, causal_folder, items, tmp_path, more, says
+):
+    """The answers of an earlier run are still there."""
+    kept = tmp_path / "answers" / "anlg-cdlm.jsonl"
+    kept.parent.mkdir()
+    kept.write_text("{}\n", encoding="utf-8")
+    given = {k: {"CAUSAL": causal_folder, "NOWHERE": tmp_path}.get(str(v), v) for k, v in more.items()}
+    with pytest.raises((ValueError, FileNotFoundError), match=says):
+        run_suite(model=tiny_run.model, teacher=causal_folder, corpus=items, out=tmp_path, **given)
+    assert kept.read_text(encoding="utf-8") == "{}\n"
 
 
 @pytest.fixture(scope="module")
@@ -180,3 +206,12 @@ def test_a_request_is_answered_with_other_texts_for_other_seeds(tiny_pipe, recor
     assert all(row.figure.n == 3 for row in rows)
     assert told[-1] == ("requests", 48, 48)
     assert [row.met for row in rows] == [not repeats] * 2, [row.figure.value for row in rows]
+
+
+def test_requests_without_a_text_are_no_success(tiny_pipe, records, monkeypatch) -> None:
+    """One that is refused counts as none; kinds whose heads are not all there are not asked for."""
+    monkeypatch.setattr(type(tiny_pipe.heads), "tasks", ["spans"])
+    monkeypatch.setitem(seeds.KINDS, "length", (set(), lambda b, s, n: [[make_controller("length", 500)]]))
+    monkeypatch.setitem(seeds.KINDS, "keywords", (set(), lambda b, s, n: []))
+    (row,) = seeds.diversity_of_requests(Bench(tiny_pipe, None, records, catalogue.SIZES["quick"]))
+    assert (row.metric, row.figure.value, row.met) == ("different texts over 8 seeds, length", 0.0, False)
