@@ -1,7 +1,7 @@
 """Sentences from keywords (CommonGen), written from a source, beside a causal model trained for the same; results/commongen.
 
 python benchmarks/commongen.py corpus    # seconds: tables without a set of concepts in both, below runs/data/commongen
-cdlm train --config configs/commongen.yaml --task seq2seq                            # about 65 minutes of one core
+cdlm train --config configs/commongen.yaml --task seq2seq                            # about 75 minutes of one core
 python benchmarks/commongen.py ar        # about half an hour: the causal model, same vocabulary, about as many parameters
 python benchmarks/commongen.py measure   # --items 250 --samples 5; without the causal model it says so and goes on
 """
