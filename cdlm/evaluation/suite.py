@@ -96,7 +96,7 @@ def run_suite(  # noqa: PLR0913 - every part of a run can be named
             write_report(Path(out), rows, {**facts, "seconds": round(watch.seconds)}, pictures)
 
     read = fingerprint_of(file for folder in (Path(teacher), bench.corpus) for file in folder.iterdir())
-    given = json.dumps([bench.sizes, seed, half, facts["second judge of fluency"], read])
+    given = json.dumps([bench.sizes, seed, half, facts.get("second judge of fluency"), read])
     with Stopwatch(kept.seconds) as watch:
         for name in chosen:
             pace.begin(name, OWN)
@@ -119,11 +119,13 @@ def _own(bench: Bench, task: str, kept: Kept, given: str) -> list[Row]:
 
 def _missing(bench: Bench, chosen: Sequence[str], named: bool) -> dict[str, str]:
     """What a report lacks: tasks without a head, judges that are not installed or trained."""
-    found, judge = {}, bench.second_judge
+    found: dict[str, str] = {}
     possible = [t for t in TASKS if not lacking(bench.corpus, t)]
     if not named and len(chosen) < len(possible):
         found["left out, as the model has no head for them"] = " ".join(t for t in possible if t not in chosen)
-    found["second judge of fluency"] = judge if isinstance(judge, str) else judge.name
+    if any(of_records(task) for task in chosen):
+        judge = bench.second_judge
+        found["second judge of fluency"] = judge if isinstance(judge, str) else judge.name
     if "pos" in chosen and ud_judge() is None:
         found["second judge of tags"] = "none: not trained (python benchmarks/judges/train_parser.py)"
     return found
