@@ -22,13 +22,11 @@ import numpy as np
 import torch
 from causal import prompted, train_causal
 
-from cdlm.control.controller import WishError
-from cdlm.control.layout import LayoutError
 from cdlm.control.registry import make_controller
 from cdlm.data.tokenizer import TextTokenizer
 from cdlm.data.words import split_words
 from cdlm.evaluation import provenance
-from cdlm.evaluation.anlg import Candidates, CausalFiller, Filler, Item, RememberedFiller, anlg_rows
+from cdlm.evaluation.anlg import Candidates, CausalFiller, Filler, Item, RememberedFiller, anlg_rows, filled
 from cdlm.evaluation.baselines.decoding import denoiser_size
 from cdlm.evaluation.bench import Row
 from cdlm.evaluation.fluency import Teacher
@@ -42,6 +40,9 @@ ROOT = Path(__file__).resolve().parent.parent
 TASK, MODEL = "CommonGen", ROOT / "runs" / "commongen"
 GUIDANCE = (1.0, 1.5, 2.5)
 AR_STEPS = (1500, 2000)
+SAMPLES = (
+    "The first sample of the first ten sets; none is picked. People's sentences: CommonGen (Lin et al. 2020, MIT).\n"
+)
 
 
 @dataclass(frozen=True)
@@ -128,19 +129,11 @@ def measure(args: argparse.Namespace) -> None:
     index = TrainingIndex.build(tuple(split_words(text)) for _, text in read_pairs(args.pairs / "train.tsv"))
     judge = find_second_judge()
     facts["second judge of fluency"] = judge if isinstance(judge, str) else judge.name
-    for filler in fillers:
-        found = [_first(filler, item, args, n) for n, item in enumerate(items)]
-        rows += around(filler.name, items, found, index, judge)
+    written = {f.name: filled(f, items, args.samples, args.seed, lambda done, total: None)[0] for f in fillers}
+    for name, found in written.items():
+        rows += around(name, items, found, index, judge)
     write_report(args.out, rows, {**facts, "seconds": round(perf_counter() - began)})
-    _write_samples(args.out / "samples.md", items, fillers, args)
-
-
-def _first(filler: Filler, item: Item, args: argparse.Namespace, number: int) -> Candidates | None:
-    """What it wrote for a set, which it remembers; None where it refused."""
-    try:
-        return filler.fill(item, args.samples, args.seed + number)
-    except (WishError, LayoutError):
-        return None
+    _write_samples(args.out / "samples.md", items, written)
 
 
 def asked_sets(file: Path, tokenizer: TextTokenizer, count: int, seed: int) -> tuple[list[Item], int]:
@@ -199,13 +192,13 @@ def _lemmas() -> Any:
     return english.load(exclude=["ner", "parser"])
 
 
-def _write_samples(file: Path, items: Sequence[Item], fillers: Sequence[Filler], args: argparse.Namespace) -> None:
+def _write_samples(file: Path, items: Sequence[Item], written: Mapping[str, Sequence[Candidates | None]]) -> None:
     """The first ten sets with what everybody wrote, none picked."""
-    lines = ["The first sample of the first ten sets; none is picked.\n"]
+    lines = [SAMPLES]
     for number, item in enumerate(items[:10]):
         lines.append(f"**{item.before}**\n\n- people: {item.references[0]}")
-        written = {filler.name: _first(filler, item, args, number) for filler in fillers}
-        lines += [f"- {name}: {texts.texts[0] if texts else 'refused'}" for name, texts in written.items()]
+        first = {name: found[number] for name, found in written.items()}
+        lines += [f"- {name}: {texts.texts[0] if texts else 'refused'}" for name, texts in first.items()]
         lines.append("")
     file.write_text("\n".join(lines), encoding="utf-8")
 

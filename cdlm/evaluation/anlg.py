@@ -246,7 +246,7 @@ def anlg_rows(
     rows = []
     for filler in fillers:
         named = partial(progress, f"{task}, {filler.name}")
-        found, refused = _fill(filler, items, samples, seed, named)
+        found, refused = filled(filler, items, samples, seed, named)
         kept = [item for item, c in zip(items, found, strict=True) if c is not None]
         done = [c for c in found if c is not None]
         spent = float(np.mean([c.cost for c in done]))
@@ -269,7 +269,7 @@ def anlg_rows(
     return rows
 
 
-def _fill(
+def filled(
     filler: Filler, items: Sequence[Item], samples: int, seed: int, progress: Callable[[int, int], None]
 ) -> tuple[list[Candidates | None], list[float]]:
     """Candidates of every item, None for one that was refused; and which were."""
