@@ -47,7 +47,7 @@ def block_size(model: DiffusionLM, max_new_tokens: int | None, wanted: int | Non
         raise WishError(f"max_new_tokens={max_new_tokens}: {why} writes no more than {room} tokens")
     if wanted is not None and wanted > most:
         raise WishError(f"block_length={wanted}, but this model was taught to see a text end within {most} positions")
-    return most if wanted is None else wanted
+    return most if wanted is None else int(wanted)
 
 
 def limited(
@@ -58,7 +58,7 @@ def limited(
     Raises:
         WishError: blocks and a source, which speaks of a whole text.
     """
-    writer = replace(writer, max_new_tokens=max_new_tokens)
+    writer = replace(writer, max_new_tokens=None if max_new_tokens is None else int(max_new_tokens))
     if block_length is None:
         return writer
     if writer.sources.ids:

@@ -10,6 +10,8 @@ from cdlm.sampling.select import Select, best_first, consensus_first
 
 OnUnsatisfied = Literal["return", "resample", "raise"]
 _ATTEMPT_BITS, _RETRIES = 32, 8
+MOST_INDEX = (1 << _ATTEMPT_BITS) - 1
+"""The largest number of a text; the bits above it name its candidates and retries."""
 
 
 def attempt_key(index: int, attempt: int) -> int:
@@ -19,7 +21,7 @@ def attempt_key(index: int, attempt: int) -> int:
 
 def index_of(key: int) -> int:
     """The number of the text that a key belongs to."""
-    return key & ((1 << _ATTEMPT_BITS) - 1)
+    return key & MOST_INDEX
 
 
 def _better(old: Written, new: Written, attempts: int) -> Written:
@@ -48,7 +50,7 @@ def rank(group: list[Written], select: Select) -> list[Written]:
     return consensus_first(group) if select == "mbr" else best_first(group)
 
 
-def check_modes(select: str = "best", on_unsatisfied: str = "return", seed: int = 0) -> None:
+def check_modes(select: str = "best", on_unsatisfied: str = "return") -> None:
     """Refuse a way of choosing that there is not.
 
     Raises:
@@ -58,5 +60,3 @@ def check_modes(select: str = "best", on_unsatisfied: str = "return", seed: int 
         raise WishError(f"select is {' or '.join(get_args(Select))}, not {select!r}")
     if on_unsatisfied not in get_args(OnUnsatisfied):
         raise WishError(f"on_unsatisfied is return, resample or raise, not {on_unsatisfied!r}")
-    if isinstance(seed, bool) or not isinstance(seed, int):
-        raise WishError(f"seed is a whole number, not {seed!r}")

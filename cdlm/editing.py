@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from cdlm.control.controller import Controller, WishError
-from cdlm.control.layout import Layout, Vocabulary
+from cdlm.control.layout import Layout, LayoutError, Vocabulary, free_layout
 from cdlm.control.rows import Row
 from cdlm.output import Written
 from cdlm.sampling.guidance import Guidance
@@ -17,6 +17,8 @@ from cdlm.sampling.randomness import TextNoise
 from cdlm.settings import Settings
 from cdlm.watching import last_frame
 from cdlm.writing import Writer
+
+_ANY_WORDS = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -104,8 +106,16 @@ class Edit:
         for wish in controllers:
             if wish.name == "infill":
                 raise WishError("edit: a template cannot be edited; use infill")
-            wish.plan(Layout((), 0, words), vocabulary, np.random.default_rng(0))
-            wish.plan(Layout((), words, words), vocabulary, np.random.default_rng(0))
+            try:
+                wish.plan(Layout((), 0, words), vocabulary, np.random.default_rng(0))
+                wish.plan(Layout((), words, words), vocabulary, np.random.default_rng(0))
+            except (WishError, LayoutError) as error:
+                wish.plan(
+                    free_layout(_ANY_WORDS), vocabulary, np.random.default_rng(0)
+                )  # what fails there, too, says why
+                kept = f"an edit keeps the number of words, {words} here"
+                fix = "leave that out, or use generate for a new text, infill for one with gaps"
+                raise WishError(f"{kept}; {error}; {fix}") from None
 
     def render(self, tokens: Sequence[int], vocabulary: Vocabulary) -> str:
         """The typed text with the changed words put in place; everything else stays character for character."""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from cdlm.control.layout import Context, Layout
@@ -16,6 +17,10 @@ from cdlm.diffusion.model import DiffusionLM
 
 HEAD_FILE, HEAD_CONFIG = "length_head.safetensors", "length_head.json"
 GAP = -1
+
+
+class LengthHeadError(ValueError):
+    """A model folder whose length head is missing or damaged; the message names the file and the fix."""
 
 
 @dataclass(frozen=True)
@@ -37,13 +42,14 @@ class LengthModel:
 
     @classmethod
     def from_folder(cls, folder: Path, counts: Sequence[int] | None) -> "LengthModel":
-        """With the head that the model folder ships, if it does."""
+        """With the head that the model folder ships, if it does.
+
+        Raises:
+            LengthHeadError: the folder says that it ships one, which is missing or damaged.
+        """
         if not (folder / HEAD_CONFIG).is_file():
             return cls.from_counts(counts)
-        settings = json.loads((folder / HEAD_CONFIG).read_text())
-        head = LengthHead(settings["embedding_dim"], settings["max_length"])
-        head.load_state_dict({k: v.float() for k, v in load_file(folder / HEAD_FILE).items()})
-        return cls.from_counts(counts, head.eval())
+        return cls.from_counts(counts, _read_head(folder))
 
     @property
     def fingerprint(self) -> str:
@@ -90,6 +96,21 @@ class LengthModel:
         gaps = ids == GAP
         logits = self.head.to(model.device)(model.embed(ids.clamp(min=0)), gaps, torch.ones_like(gaps))
         return list(logits[0][gaps[0]].softmax(-1).cpu().double().numpy())
+
+
+def _read_head(folder: Path) -> LengthHead:
+    """The head of a folder that says it has one."""
+    fix = f"copy it again, or remove {HEAD_CONFIG}: lengths then follow the corpus's alone"
+    if not (folder / HEAD_FILE).is_file():
+        raise LengthHeadError(f"{folder} holds {HEAD_CONFIG} but no {HEAD_FILE}, the weights of its length head; {fix}")
+    try:
+        settings = json.loads((folder / HEAD_CONFIG).read_text(encoding="utf-8"))
+        head = LengthHead(settings["embedding_dim"], settings["max_length"])
+        head.load_state_dict({k: v.float() for k, v in load_file(folder / HEAD_FILE).items()})
+    except (SafetensorError, OSError, ValueError, LookupError, TypeError, RuntimeError) as error:
+        why = (str(error).splitlines() or [type(error).__name__])[0]
+        raise LengthHeadError(f"the length head in {folder} cannot be read ({why}); {fix}") from None
+    return head.eval()
 
 
 @torch.no_grad()

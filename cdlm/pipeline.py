@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from cdlm.blocks import BlockWriter, block_size, limited
-from cdlm.choosing import OnUnsatisfied, attempt_key, check_modes, rank, satisfy
+from cdlm.choosing import MOST_INDEX, OnUnsatisfied, attempt_key, check_modes, rank, satisfy
 from cdlm.control.controller import Controller, Verdict, WishError, conflicts, contradictions
 from cdlm.control.layout import Layout
 from cdlm.data.tokenizer import TextTokenizer
@@ -19,11 +19,21 @@ from cdlm.hub import find_model, load_model, place_model, save_model
 from cdlm.lengths import LengthModel
 from cdlm.output import Output, TextFrame, Written, charged
 from cdlm.sampling.loop import EarlyStop
+from cdlm.sampling.randomness import LARGEST_SEED
 from cdlm.sampling.sampler import Sampler
 from cdlm.sampling.select import Select
 from cdlm.sampling.steering import Steering
-from cdlm.scoring import Score, score_texts
-from cdlm.settings import INFILL_STEPS, Settings, block_settings, check_counts, infill_sampler, known_options, resolve
+from cdlm.scoring import Score, check_texts, score_texts
+from cdlm.settings import (
+    INFILL_STEPS,
+    Settings,
+    block_settings,
+    check_counts,
+    infill_sampler,
+    known_options,
+    resolve,
+    whole,
+)
 from cdlm.shelf import HEADS_FOLDER, HeadShelf
 from cdlm.sources import read_sources
 from cdlm.templates import template_wish
@@ -60,6 +70,7 @@ class Pipeline:
 
         Raises:
             ModelNotFound: nothing usable there; the message says what is missing.
+            LengthHeadError: the folder names a length head that is missing or damaged.
         """
         folder = find_model(name)
         model = place_model(load_model(folder), device, dtype)
@@ -117,7 +128,8 @@ class Pipeline:
             Unsatisfied: with ``on_unsatisfied="raise"``.
         """
         check_counts(count=count, num_candidates=num_candidates, batch_size=batch_size)
-        check_modes(select, on_unsatisfied, seed)
+        check_modes(select, on_unsatisfied)
+        seed = whole("seed", seed, LARGEST_SEED)
         controllers = self._bound(controllers)
         block = block_size(self.model, max_new_tokens, block_length)
         settings = self._settings(
@@ -192,22 +204,33 @@ class Pipeline:
         check_counts(count=count)
         controllers = self._bound(controllers)
         edit = Edit.of(text, strength, self.tokenizer, self.model.config.max_length)
-        seed, mode = options.pop("seed", 0), options.pop("on_unsatisfied", "return")
+        seed, mode = whole("seed", options.pop("seed", 0), LARGEST_SEED), options.pop("on_unsatisfied", "return")
         settings = self._settings(controllers, **known_options("edit", options))
-        check_modes(on_unsatisfied=mode, seed=seed)
+        check_modes(on_unsatisfied=mode)
         writer = self._given(source, settings, count)
         again = partial(edit.write, writer, controllers=controllers, settings=settings, seed=seed)
         return Output(tuple(satisfy(list(again(range(writer.sources.texts)).values()), again, mode)))
 
     def judge(self, texts: Sequence[str], controllers: Sequence[Controller]) -> list[list[Verdict]]:
-        """For every text one verdict per controller, from the text alone."""
+        """For every text one verdict per controller, from the text alone.
+
+        Raises:
+            WishError: ``texts`` is one text, not a list.
+        """
+        check_texts("judge", texts)
         wishes = self._bound(controllers)
         return [[wish.judge(text, self.tokenizer) for wish in wishes] for text in texts]
 
     def score(
         self, texts: Sequence[str], *, source: Sequence[str] | None = None, draws: int = 32, seed: int = 0
     ) -> list[Score]:
-        """A variational bound on -log P(text | its length and source), per token; ``source`` holds one for every text."""
+        """A variational bound on -log P(text | its length and source), per token; ``source`` holds one for every text.
+
+        Raises:
+            WishError: see :func:`cdlm.scoring.score_texts`.
+        """
+        check_texts("score", texts)
+        seed = whole("seed", seed, LARGEST_SEED)
         sources = read_sources(source, self.model, self.tokenizer)
         return score_texts(self.model, self.tokenizer, texts, sources=sources.ids, draws=draws, seed=seed)
 
@@ -226,7 +249,12 @@ class Pipeline:
         """Write one text and yield every step; the last frame's text is what :meth:`generate` gives for that index.
 
         With several sources ``index`` counts on through ``count`` texts of each. Steps of a long text are counted by block.
+
+        Raises:
+            WishError: see :meth:`generate`; or ``index`` is no number of a text.
         """
+        check_counts(count=count)
+        index, seed = whole("index", index, MOST_INDEX), whole("seed", seed, LARGEST_SEED)
         controllers = self._bound(controllers)
         block = block_size(self.model, max_new_tokens, block_length)
         settings = self._settings(controllers, block, **known_options("stream", options))
@@ -252,7 +280,7 @@ class Pipeline:
     def _given(self, source: str | Sequence[str] | None, settings: Settings, count: int = 1) -> Writer:
         """The writer of a request, with what it writes from."""
         scale = settings.guidance_scale
-        sources = read_sources(source, self.model, self.tokenizer, count=count, guidance_scale=scale)
+        sources = read_sources(source, self.model, self.tokenizer, count=int(count), guidance_scale=scale)
         return replace(self._writer, sources=sources)
 
     def _gap_weights(self, layout: Layout, source: Sequence[int]) -> list[np.ndarray]:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -10,9 +10,12 @@ from torch import Tensor
 
 from cdlm.control.canvas import blank_canvas
 from cdlm.control.controller import WishError
-from cdlm.control.layout import Vocabulary
+from cdlm.control.layout import Vocabulary, Word
 from cdlm.diffusion.model import DiffusionLM
 from cdlm.sampling.randomness import Stream, TextNoise
+from cdlm.settings import check_counts
+
+_UNICODE, _SPECIALS = 0x110000, 4
 
 
 @dataclass(frozen=True)
@@ -20,19 +23,35 @@ class Score:
     """Nats.
 
     Attributes:
-        nll: bound on -log P(text | its length), the whole text. per_token: its share of each token. error: standard error of
-            ``nll`` over the Monte-Carlo draws. tokens: how many.
+        nll: bound on -log P(text | its length), the whole text.
+        error: standard error of ``nll`` over the Monte-Carlo draws.
+        per_token: each token's share of ``nll``.
+        tokens: how many.
+        unknown: for each token whether the model does not know it; its share holds what it costs to spell it.
     """
 
     nll: float
     error: float
     per_token: tuple[float, ...]
     tokens: int
+    unknown: tuple[bool, ...] = ()
 
     @property
     def perplexity(self) -> float:
         """exp(nll / tokens)."""
         return math.exp(self.nll / self.tokens)
+
+
+def check_texts(verb: str, texts: object) -> None:
+    """Refuse what is no list of texts: one text would be read letter by letter.
+
+    Raises:
+        WishError: names the fix.
+    """
+    if isinstance(texts, str):
+        raise WishError(f"{verb} takes a list of texts; write {verb}([{texts[:40]!r}])")
+    if not isinstance(texts, Sequence) or not all(isinstance(text, str) for text in texts):
+        raise WishError(f"{verb} takes a list of texts, not {texts!r}"[:200])
 
 
 def score_texts(
@@ -47,7 +66,8 @@ def score_texts(
     """The variational bound of a continuous-time VP diffusion (Kingma et al. 2021, equation 17).
 
     ``-log p(x) <= KL(q(z_1|x) || N(0, 1)) + E[-log p(x | z_0)] + 1/2 int SNR'(u) E ||x0 - x0_hat(z_u)||^2 du``, integrated over
-    the log-noise u by one stratified draw per stratum, each text with its own numbers.
+    the log-noise u by one stratified draw per stratum, each text with its own numbers. A word that the model does not know
+    costs its UNK and its letters, see :func:`spelling_nats`.
 
     Args:
         sources: what each text is written from, as token ids; none for a model without.
@@ -55,19 +75,51 @@ def score_texts(
     Raises:
         WishError: a text without a word or longer than the model, fewer than two draws, or not one source a text.
     """
+    check_counts(draws=draws)
+    draws = int(draws)
     if draws < 2:
         raise WishError(f"draws={draws}: the error needs at least two")
     if sources and len(sources) != len(texts):
         raise WishError(f"{len(texts)} texts and {len(sources)} sources: give one source for every text")
-    ids = [vocabulary.encode(text) for text in texts]
-    for text, tokens in zip(texts, ids, strict=True):
-        if not 0 < len(tokens) <= model.config.max_length - 2:
-            raise WishError(f"{text[:40]!r} has {len(tokens)} tokens; 1 to {model.config.max_length - 2} can be scored")
-    given = list(sources) or [()] * len(ids)
-    return [
-        _score(model, vocabulary, tokens, given[i], draws, TextNoise(seed, [i], model.device))
-        for i, tokens in enumerate(ids)
+    wrong = next(filter(None, (unscorable(model, vocabulary, text) for text in texts)), None)
+    if wrong is not None:
+        raise WishError(wrong)
+    given = list(sources) or [()] * len(texts)
+    read = [vocabulary.spans(text) for text in texts]
+    bounds = [
+        _score(
+            model, vocabulary, [i for s in spans for i in s.ids], given[n], draws, TextNoise(seed, [n], model.device)
+        )
+        for n, spans in enumerate(read)
     ]
+    letters = frozenset("".join(vocabulary.tokens(range(_SPECIALS, len(vocabulary)))))
+    return [_spelled(*pair, vocabulary.unk_id, letters) for pair in zip(bounds, read, strict=True)]
+
+
+def unscorable(model: DiffusionLM, vocabulary: Vocabulary, text: str) -> str | None:
+    """Why a text cannot be scored; None where it can."""
+    tokens, most = len(vocabulary.encode(text)), model.config.max_length - 2
+    return None if 0 < tokens <= most else f"{text[:40]!r} has {tokens} tokens; 1 to {most} can be scored"
+
+
+def _spelled(score: Score, spans: Sequence[Word], unk_id: int, letters: frozenset[str]) -> Score:
+    """With what the words that stand for UNK cost beside UNK itself: P(word) = P(UNK) P(its letters), so the bound holds.
+
+    UNK alone is easy to foretell; without its letters a text of nonsense would be likelier than any sentence.
+    """
+    owners = [(span, i == unk_id) for span in spans for i in span.ids]
+    more = [spelling_nats(s.text, letters) / s.ids.count(unk_id) if unknown else 0.0 for s, unknown in owners]
+    per_token = tuple(nats + letters for nats, letters in zip(score.per_token, more, strict=True))
+    unknown = tuple(strange for _, strange in owners)
+    return replace(score, nll=score.nll + sum(more), per_token=per_token, unknown=unknown)
+
+
+def spelling_nats(word: str, letters: frozenset[str]) -> float:
+    """-log P(word) under a code for words that were never seen: each of ``letters``, and the word's end, is as likely as
+    another; any other character is first said to be one, then drawn from all of Unicode.
+    """
+    strange = sum(character not in letters for character in word)
+    return (len(word) + 1) * math.log(len(letters) + 2) + strange * math.log(_UNICODE)
 
 
 @torch.no_grad()

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -93,11 +94,11 @@ def resolve(  # noqa: PLR0913 - every option of a request
     settings = Settings(
         sampler=_named(sampler, SAMPLERS, "sampler") or base.sampler,
         steering=_named(steering, STEERINGS, "steering") or base.steering,
-        num_inference_steps=steps,
+        num_inference_steps=int(steps),
         temperature=plain if temperature is None else temperature,
         guidance_scale=guidance_scale,
         early_stop=EarlyStop() if early_stop is True else (early_stop or None),
-        batch_size=batch_size,
+        batch_size=int(batch_size),
         callback_on_step_end=callback_on_step_end,
     )
     check_paths(settings.sampler, settings.steering, controllers)
@@ -128,8 +129,21 @@ def check_counts(**counts: Any) -> None:
         WishError: names the argument.
     """
     for name, value in counts.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        if isinstance(value, bool) or not isinstance(value, Integral) or int(value) < 1:
             raise WishError(f"{name} is a whole number of 1 or more, not {value!r}")
+
+
+def whole(name: str, value: Any, most: int) -> int:
+    """``value`` as a plain whole number from 0 to ``most``; numpy's kinds of whole numbers are taken, too.
+
+    Raises:
+        WishError: names the argument.
+    """
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise WishError(f"{name} is a whole number, not {value!r}")
+    if not 0 <= int(value) <= most:
+        raise WishError(f"{name} is a whole number from 0 to {most}, not {value}")
+    return int(value)
 
 
 def _named(value: Any, known: dict[str, Any], kind: str) -> Any:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from numbers import Integral
 
 import numpy as np
 
@@ -37,8 +38,10 @@ class Length(Controller):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not all(isinstance(n, int) for n in (self.low, self.most)):
+        if not all(isinstance(n, Integral) for n in (self.low, self.most)):
             raise WishError(f"length: whole numbers, not low={self.low!r} and high={self.high!r}")
+        for name in ("low", "high") if self.high is not None else ("low",):
+            object.__setattr__(self, name, int(getattr(self, name)))  # numpy's whole numbers become plain ones
         if self.low < 1 or self.most < self.low:
             raise WishError(f"length: 1 <= low <= high, but low={self.low} and high={self.high}")
         if self.tolerance is not None and (self.high is not None or not 0 < self.tolerance < np.inf):
@@ -53,9 +56,9 @@ class Length(Controller):
 
     def plan(self, layout: Layout, vocabulary: Vocabulary, rng: np.random.Generator) -> Layout:
         if self.low > layout.high:
-            raise WishError(
-                f"length: {self.low} words, but no more than {layout.high} are possible here; max_new_tokens allows for more"
-            )
+            open_ended = any(gap.free for gap in layout.gaps)
+            fix = "; max_new_tokens allows for more" if open_ended else ""
+            raise WishError(f"length: {self.low} words, but no more than {layout.high} are possible here{fix}")
         if self.tolerance is not None:
             off = (np.arange(layout.high + 1) - self.low) / self.tolerance
             return replace(layout, leaning=tuple((-(off**2) / 2).tolist()))

@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -219,7 +220,7 @@ class Spans(Learned):
 
 
 def _is_span(span: Any) -> bool:
-    if not isinstance(span, Sequence) or len(span) != 3 or not all(isinstance(x, int) for x in span[:2]):
+    if not isinstance(span, Sequence) or len(span) != 3 or not all(isinstance(x, Integral) for x in span[:2]):
         return False
     return bool(1 <= span[0] <= span[1])
 

@@ -8,7 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cdlm.control.controller import Unsatisfied, WishError
-from cdlm.control.layout import LayoutError
 from cdlm.data.tokenizer import build_tokenizer
 from cdlm.data.words import split_words
 from cdlm.editing import Edit
@@ -75,6 +74,18 @@ def test_a_text_without_known_words_stays(tiny_pipe: Pipeline) -> None:
     assert tiny_pipe.edit("東京 Łódź!?", 1.0).texts == ["東京 Łódź!?"]
 
 
+@pytest.mark.parametrize("wish", [Length(20), Length(3), Length(3, 5)])
+def test_a_wish_for_another_length_is_refused_in_the_words_of_an_edit(tiny_pipe: Pipeline, wish: Length) -> None:
+    with pytest.raises(WishError, match=r"an edit keeps the number of words, 9 here; length.* use generate") as refused:
+        tiny_pipe.edit(TEXT, controllers=[wish])
+    assert "max_new_tokens" not in str(refused.value)
+
+
+def test_what_no_text_could_hold_is_refused_in_its_own_words(tiny_pipe: Pipeline) -> None:
+    with pytest.raises(WishError, match=r"^keywords"):
+        tiny_pipe.edit(TEXT, controllers=[Keywords(include=["Quuxly"])])
+
+
 def test_a_satisfiable_wish_holds(tiny_pipe: Pipeline, toy_sentences: tuple[str, ...]) -> None:
     lines = toy_sentences[3::12]
     wishes = [Keywords(include=["Cocum"], exclude=["is"])]
@@ -117,7 +128,7 @@ def test_an_edit_keeps_the_length(tiny_pipe: Pipeline) -> None:
     assert tiny_pipe.edit(TEXT, 0.6, controllers=[Length(9)], **FEW).satisfied == [True]
     with pytest.raises(WishError, match="12 words, but no more than 9"):
         tiny_pipe.edit(TEXT, 0.6, controllers=[Length(12)])
-    with pytest.raises(LayoutError, match="length 4–4 leaves no possible length"):
+    with pytest.raises(WishError, match="length 4–4 leaves no possible length"):
         tiny_pipe.edit(TEXT, 0.6, controllers=[Length(4)])
 
 

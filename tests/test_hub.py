@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from cdlm.data.tokenizer import TextTokenizer
 from cdlm.diffusion.model import DiffusionLM
 from cdlm.hub import ModelNotFound, bundled_models, file_fingerprint, find_model, load_model, place_model, save_model
+from cdlm.lengths import LengthHeadError
 from cdlm.pipeline import Pipeline
 
 WEIGHTS = "model.safetensors"
@@ -53,6 +54,22 @@ def test_hub_loads_a_folder_in_fp32_and_eval_mode(folder: Path) -> None:
     assert {p.dtype for p in model.parameters()} == {torch.float32}
     saved = load_file(folder / WEIGHTS)
     assert all(torch.equal(value, saved[name].float()) for name, value in model.state_dict().items())
+
+
+def test_a_length_head_that_is_missing_or_damaged_is_named(folder: Path) -> None:
+    (folder / "length_head.json").write_text('{"embedding_dim": 16, "max_length": 32}', encoding="utf-8")
+    (folder / "length_head.safetensors").unlink(missing_ok=True)
+    with pytest.raises(
+        LengthHeadError, match=r"no length_head\.safetensors.* copy it again, or remove length_head\.json"
+    ):
+        Pipeline.from_pretrained(folder)
+    for damaged in (b"", b"\x00" * 64):
+        (folder / "length_head.safetensors").write_bytes(damaged)
+        with pytest.raises(LengthHeadError, match="cannot be read"):
+            Pipeline.from_pretrained(folder)
+    (folder / "length_head.json").write_text("[]", encoding="utf-8")
+    with pytest.raises(LengthHeadError, match="cannot be read"):
+        Pipeline.from_pretrained(folder)
 
 
 def test_hub_saved_model_writes_the_same_text(folder: Path, tmp_path: Path) -> None:

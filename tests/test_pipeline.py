@@ -69,7 +69,6 @@ def test_seeds_and_indices_write_different_texts(tiny_pipe: Pipeline) -> None:
     assert len(set(first)) > 6
     assert tiny_pipe.generate(12, seed=0, **FEW).texts == first
     assert tiny_pipe.generate(4, seed=0, **FEW).texts == first[:4]
-    assert tiny_pipe.generate(4, seed=-1, **FEW).texts != first[:4]
 
 
 def test_best_of_eight_is_more_plausible_than_one(tiny_pipe: Pipeline) -> None:
@@ -160,6 +159,11 @@ BAD = [
     ({"select": "worst"}, "select is best or mbr, not 'worst'"),
     ({"on_unsatisfied": "ignore"}, "on_unsatisfied is return, resample or raise, not 'ignore'"),
     ({"seed": "x"}, "seed is a whole number"),
+    ({"seed": 1.0}, "seed is a whole number"),
+    ({"seed": -1}, "seed is a whole number from 0 to 9223372036854775807, not -1"),
+    ({"seed": np.int64(-1)}, "seed is a whole number from 0 to"),
+    ({"seed": 2**63}, "seed is a whole number from 0 to"),
+    ({"count": np.int64(0)}, "count is a whole number of 1 or more"),
     ({"controllers": Length(5)}, "controllers is a list"),
     ({"controllers": ["length"]}, "controllers is a list"),
     ({"controllers": [Length(5), Length(6)]}, "length was given twice"),
@@ -172,6 +176,52 @@ def test_bad_arguments_give_one_clear_error_before_sampling(
 ) -> None:
     with pytest.raises(WishError, match=message):
         tiny_pipe.generate(**options)
+
+
+def test_whole_numbers_of_numpy_are_whole_numbers(tiny_pipe: Pipeline) -> None:
+    text, two, four = "Zizzi serves food .", np.int64(2), np.int32(4)
+    options = {"num_inference_steps": four, "batch_size": np.uint8(8)}
+    plain = tiny_pipe.generate(2, controllers=[Length(6, 8)], seed=4, num_inference_steps=4).texts
+    wishes = [Length(np.int64(6), np.int64(8))]
+    assert tiny_pipe.generate(two, controllers=wishes, seed=np.int64(4), **options).texts == plain
+    assert (
+        tiny_pipe.generate(1, seed=np.int64(2**62 + 5), **FEW).texts
+        == tiny_pipe.generate(1, seed=2**62 + 5, **FEW).texts
+    )
+    assert tiny_pipe.edit(text, count=two, seed=four, **FEW).texts == tiny_pipe.edit(text, count=2, seed=4, **FEW).texts
+    filled = tiny_pipe.infill("Zizzi [2] .", num_candidates=two, return_top=np.int64(1), seed=four)
+    assert filled.texts == tiny_pipe.infill("Zizzi [2] .", num_candidates=2, return_top=1, seed=4).texts
+    last = [list(tiny_pipe.stream(index=i, seed=s, **FEW))[-1].text for i, s in ((np.int64(1), np.uint64(3)), (1, 3))]
+    assert last[0] == last[1]
+    assert tiny_pipe.score([text], draws=np.int64(4), seed=np.int64(3)) == tiny_pipe.score([text], draws=4, seed=3)
+
+
+def test_every_verb_has_one_rule_for_seeds(tiny_pipe: Pipeline) -> None:
+    text = "Zizzi serves food ."
+    for call in (
+        lambda: tiny_pipe.generate(seed=-1),
+        lambda: tiny_pipe.infill("Zizzi [2] .", seed=-1),
+        lambda: tiny_pipe.edit(text, seed=-1),
+        lambda: tiny_pipe.score([text], seed=-1),
+        lambda: list(tiny_pipe.stream(seed=-1)),
+    ):
+        with pytest.raises(WishError, match="seed is a whole number from 0 to 9223372036854775807, not -1"):
+            call()
+
+
+@pytest.mark.parametrize("index", [-1, 2**32, 1.0, True, "1"])
+def test_the_number_of_a_streamed_text_is_checked(tiny_pipe: Pipeline, index: object) -> None:
+    with pytest.raises(WishError, match="index is a whole number"):
+        list(tiny_pipe.stream(index=index))
+
+
+def test_a_text_for_a_list_of_texts_is_an_error_that_names_the_fix(tiny_pipe: Pipeline) -> None:
+    with pytest.raises(WishError, match=r"score takes a list of texts; write score\(\['pub'\]\)"):
+        tiny_pipe.score("pub")
+    with pytest.raises(WishError, match=r"judge takes a list of texts; write judge\(\['pub'\]\)"):
+        tiny_pipe.judge("pub", [Length(1)])
+    with pytest.raises(WishError, match="score takes a list of texts, not"):
+        tiny_pipe.score(["pub", 3])
 
 
 def test_bad_arguments_of_the_other_verbs(tiny_pipe: Pipeline) -> None:

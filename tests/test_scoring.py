@@ -1,5 +1,6 @@
 """The bound: tight where the best denoiser is known, above the entropy of the source, with an honest error."""
 
+import itertools
 import math
 
 import numpy as np
@@ -12,7 +13,7 @@ from cdlm.data.words import split_words
 from cdlm.diffusion.configuration import DiffusionLMConfig
 from cdlm.diffusion.model import DiffusionLM
 from cdlm.pipeline import Pipeline
-from cdlm.scoring import score_texts
+from cdlm.scoring import score_texts, spelling_nats
 
 WORDS = build_tokenizer([" ".join(f"w{chr(97 + i)}" for i in range(12))] * 3, min_count=1)
 
@@ -51,6 +52,29 @@ def test_the_error_is_that_of_the_draws() -> None:
         assert 0.5 * spread < means[draws] < 4 * spread
     assert means[32] == pytest.approx(means[8] / 2, rel=0.4)
     assert means[128] == pytest.approx(means[32] / 2, rel=0.4)
+
+
+def test_an_unknown_word_costs_its_letters_as_any_code_for_words_must() -> None:
+    """Over all words of the letters the code's probabilities sum to at most one, so nats with it are nats of a real bound."""
+    letters = frozenset("abc")
+    words = ["".join(w) for n in range(7) for w in itertools.product("abc", repeat=n)]
+    shares = [math.exp(-spelling_nats(word, letters)) for word in words]
+    assert sum(shares) == pytest.approx((1 / 5) * sum((3 / 5) ** n for n in range(7)))
+    assert spelling_nats("ab", letters) < spelling_nats("aé", letters) < spelling_nats("éé", letters)
+
+
+@pytest.mark.parametrize("kind", ["word", "bpe"])
+def test_nonsense_is_never_likelier_than_a_sentence(tiny_pipe: Pipeline, tiny_bpe_pipe: Pipeline, kind: str) -> None:
+    pipe = {"word": tiny_pipe, "bpe": tiny_bpe_pipe}[kind]
+    nonsense, sentence, half = pipe.score(
+        ["Zzyxé Qwrté is a Xyzzyé Plughé .", "Zizzi is a cheap pub .", "Zizzi is a cheap Plughé ."], draws=8
+    )
+    assert nonsense.nll / nonsense.tokens > half.nll / half.tokens > sentence.nll / sentence.tokens
+    assert (any(sentence.unknown), any(half.unknown)) == (False, True)
+    if kind == "word":
+        assert nonsense.unknown == (True, True, False, False, True, True, False)
+    for one in (nonsense, half):
+        assert sum(one.per_token) == pytest.approx(one.nll)
 
 
 def test_tokens_share_the_bound_and_perplexity_is_its_exponential() -> None:

@@ -9,6 +9,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+LARGEST_SEED = 2**63 - 1
+"""Every whole number from 0 on to this one gives texts of its own."""
+
 
 class Stream(IntEnum):
     """What a draw is for; streams of one step never share numbers."""

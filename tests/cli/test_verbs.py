@@ -133,7 +133,40 @@ def test_score_reads_arguments_and_files(run, e2e, tmp_path):
 
 def test_score_cuts_a_file_at_line_breaks_alone(tmp_path):
     (tmp_path / "texts.txt").write_bytes("one\u2028two\r\n\r\nthree\x0cfour".encode())
-    assert read_texts(tmp_path / "texts.txt") == ["one\u2028two", "three\x0cfour"]
+    assert [(x.text, x.number) for x in read_texts(tmp_path / "texts.txt")] == [
+        ("one\u2028two", 1),
+        ("three\x0cfour", 3),
+    ]
+
+
+def test_score_keeps_what_it_can_beside_bad_lines_and_names_them(run, e2e, tmp_path):
+    file, good = tmp_path / "texts.txt", ["Zizzi serves Indian food.", "Cocum is a pub."]
+    file.write_text(f"{good[0]}\n\n{'a ' * 40}\n{good[1]}\n", encoding="utf-8")
+    given = json.loads(run("score", "--file", str(file), "--json", code=1).stdout)["scores"]
+    assert [(s["line"], "reason" in s) for s in given] == [(1, False), (3, True), (4, False)]
+    assert given[1]["reason"].startswith("line 3: 'a a")
+    assert "40 tokens; 1 to 30 can be scored" in given[1]["reason"]
+    assert given[2]["nll"] == pytest.approx(Pipeline.from_pretrained(e2e).score(good)[1].nll)
+    shown = run("score", "--file", str(file), code=1).stdout
+    assert "line 3: " in shown
+    assert all(text in shown for text in good)
+    file.write_text("a " * 40, encoding="utf-8")
+    assert "no line can be scored; line 1: " in run("score", "--file", str(file), code=2).stderr
+    file.write_bytes(b"good\nna\xefve\n")
+    assert "not UTF-8 text (line 2)" in run("score", "--file", str(file), code=2).stderr
+
+
+def test_score_marks_unknown_words(run, e2e):
+    strange, plain = "Zzyx is a Xyzzy pub near the Zzyx.", "Zizzi is a cheap pub near the park."
+    shown = run("score", strange, plain, "--per-token").stdout
+    assert "unknown to the model, counted with what it takes to spell them: Zzyx, Xyzzy\n" in shown
+    assert shown.splitlines()[0].split() == ["nats/token", "±", "error", "perplexity", "tokens", "unknown", "text"]
+    assert any(line.startswith("Zzyx ?") for line in shown.splitlines())
+    assert "unknown" not in run("score", plain).stdout
+    given = json.loads(run("score", strange, plain, "--json").stdout)["scores"]
+    assert [s["unknown"] for s in given] == [["Zzyx", "Xyzzy"], []]
+    assert [t["token"] for t in given[0]["per_token"] if t["unknown"]] == ["Zzyx", "Xyzzy", "Zzyx"]
+    assert given[0]["nll"] > given[1]["nll"] + 60
 
 
 def test_score_tables(run, e2e):
