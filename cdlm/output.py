@@ -52,9 +52,15 @@ def charged(kept: Written, spent: Iterable[Written]) -> Written:
 
 @dataclass(frozen=True)
 class Output:
-    """The answer to a request; behaves like the sequence of its :class:`Written` texts."""
+    """The answer to a request; behaves like the sequence of its :class:`Written` texts.
+
+    Attributes:
+        written: the texts.
+        remarks: what could not be done as it was asked for, one line each.
+    """
 
     written: tuple[Written, ...]
+    remarks: tuple[str, ...] = ()
 
     @property
     def texts(self) -> list[str]:

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from cdlm.blocks import BlockWriter, block_size, limited
-from cdlm.choosing import MOST_INDEX, OnUnsatisfied, attempt_key, check_modes, rank, satisfy
+from cdlm.blocks import block_size, limited
+from cdlm.choosing import MOST_INDEX, Choosing, OnPart, OnUnsatisfied, check_modes, check_top
 from cdlm.control.controller import Controller, Verdict, WishError, conflicts, contradictions
 from cdlm.control.layout import Layout
 from cdlm.data.tokenizer import TextTokenizer
@@ -17,7 +17,7 @@ from cdlm.diffusion.model import DiffusionLM
 from cdlm.editing import Edit
 from cdlm.hub import find_model, load_model, place_model, save_model
 from cdlm.lengths import LengthModel
-from cdlm.output import Output, TextFrame, Written, charged
+from cdlm.output import Output, TextFrame
 from cdlm.sampling.loop import EarlyStop
 from cdlm.sampling.randomness import LARGEST_SEED
 from cdlm.sampling.sampler import Sampler
@@ -104,9 +104,11 @@ class Pipeline:
         early_stop: EarlyStop | bool = False,
         num_candidates: int = 1,
         select: Select = "best",
+        return_top: int | None = None,
         on_unsatisfied: OnUnsatisfied = "return",
         batch_size: int = 64,
         callback_on_step_end: Watcher | None = None,
+        callback_on_part: OnPart | None = None,
     ) -> Output:
         """Write ``count`` texts that obey the controllers.
 
@@ -120,14 +122,19 @@ class Pipeline:
             num_inference_steps: network evaluations per text; of a long text per ``block_length`` positions.
             seed: the same seed gives the same texts, whatever the batch.
             num_candidates, select: write several per text, keep the best by judges and plausibility, or the consensus (``mbr``).
+            return_top: only the best so many of the texts that differ from each other; see
+                :meth:`cdlm.choosing.Choosing.different` for what is done where they are too few.
             on_unsatisfied: return as is, write again (up to 8 times), or raise ``Unsatisfied``.
             callback_on_step_end: is shown every step; what it raises ends the run.
+            callback_on_part: is given each part of the texts as soon as it is finished; what it raises ends the run.
 
         Raises:
             WishError, LayoutError: wishes that cannot be met, or a source that the model cannot read, before any sampling.
             Unsatisfied: with ``on_unsatisfied="raise"``.
         """
         check_counts(count=count, num_candidates=num_candidates, batch_size=batch_size)
+        check_counts(**{} if return_top is None else {"return_top": return_top})
+        check_top(return_top, count, source)
         check_modes(select, on_unsatisfied)
         seed = whole("seed", seed, LARGEST_SEED)
         controllers = self._bound(controllers)
@@ -145,11 +152,11 @@ class Pipeline:
             callback_on_step_end=callback_on_step_end,
         )
         writer = limited(self._given(source, settings, count), self.lengths.counts, max_new_tokens, block)
-        groups = _candidates(writer, num_candidates, controllers, settings, seed)
-        ranked = [rank(group, select) for group in groups]
-        chosen = [charged(r[0], r) for r in ranked]
-        again = partial(writer.write, controllers=controllers, settings=settings, seed=seed)
-        return Output(tuple(satisfy(chosen, again, on_unsatisfied)))
+        write = partial(writer.write, controllers=controllers, settings=settings, seed=seed)
+        choosing = Choosing(write, int(num_candidates), select, on_unsatisfied)
+        if return_top is not None:
+            return choosing.different(int(return_top), writer.sources.texts, callback_on_part)
+        return choosing.output(writer.sources.texts, callback_on_part)
 
     def infill(
         self,
@@ -165,7 +172,8 @@ class Pipeline:
         """Fill the gaps of ``template`` (``[3]``, ``[1-4]``, ``[*]``); the context stays as typed.
 
         Args:
-            return_top: how many of the ``num_candidates`` to return, best first. Other options as in :meth:`generate`.
+            return_top: how many of the ``num_candidates`` to return, best first and no two alike. Other options as in
+                :meth:`generate`.
         """
         wishes = [template_wish(template), *controllers]
         options["sampler"] = options.get("sampler") or infill_sampler(self.plan(wishes))
@@ -174,17 +182,11 @@ class Pipeline:
             return self.generate(
                 count or 1, controllers=wishes, num_candidates=num_candidates, num_inference_steps=steps, **options
             )
-        check_counts(return_top=return_top, num_candidates=num_candidates)
         if count is not None:
             raise WishError(f"count={count} and return_top={return_top}: give one of them")
-        if not isinstance(options.get("source"), str | None):
-            raise WishError("return_top compares the candidates of one text; give one source")
-        if return_top > num_candidates:
-            raise WishError(f"return_top={return_top} of num_candidates={num_candidates}: ask for more candidates")
-        select = options.pop("select", "best")
-        check_modes(select)
-        written = self.generate(num_candidates, controllers=wishes, num_inference_steps=steps, **options)
-        return Output(tuple(rank(list(written), select)[:return_top]))
+        check_counts(num_candidates=num_candidates)
+        options |= {"return_top": return_top, "num_inference_steps": steps}
+        return self.generate(num_candidates, controllers=wishes, **options)
 
     def edit(
         self,
@@ -205,11 +207,12 @@ class Pipeline:
         controllers = self._bound(controllers)
         edit = Edit.of(text, strength, self.tokenizer, self.model.config.max_length)
         seed, mode = whole("seed", options.pop("seed", 0), LARGEST_SEED), options.pop("on_unsatisfied", "return")
+        tell = options.pop("callback_on_part", None)
         settings = self._settings(controllers, **known_options("edit", options))
         check_modes(on_unsatisfied=mode)
         writer = self._given(source, settings, count)
-        again = partial(edit.write, writer, controllers=controllers, settings=settings, seed=seed)
-        return Output(tuple(satisfy(list(again(range(writer.sources.texts)).values()), again, mode)))
+        write = partial(edit.write, writer, controllers=controllers, settings=settings, seed=seed)
+        return Choosing(write, on_unsatisfied=mode).output(writer.sources.texts, tell)
 
     def judge(self, texts: Sequence[str], controllers: Sequence[Controller]) -> list[list[Verdict]]:
         """For every text one verdict per controller, from the text alone.
@@ -285,11 +288,3 @@ class Pipeline:
 
     def _gap_weights(self, layout: Layout, source: Sequence[int]) -> list[np.ndarray]:
         return self.lengths.gap_weights(layout, self.model, source)
-
-
-def _candidates(
-    writer: Writer | BlockWriter, count: int, controllers: Sequence[Controller], settings: Settings, seed: int
-) -> list[list[Written]]:
-    keys = [[attempt_key(i, c) for c in range(count)] for i in range(writer.sources.texts)]
-    written = writer.write([k for group in keys for k in group], controllers, settings, seed)
-    return [[written[k] for k in group] for group in keys]

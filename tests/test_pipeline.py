@@ -9,6 +9,7 @@ import pytest
 from cdlm.control.controller import Controller, Unsatisfied, Verdict, WishError
 from cdlm.control.layout import Gap, Vocabulary
 from cdlm.data.words import split_words
+from cdlm.output import Output
 from cdlm.pipeline import Pipeline
 from cdlm.sampling.samplers import DDIM
 from cdlm.sampling.select import expected_utility
@@ -90,12 +91,11 @@ def test_a_judge_goes_before_plausibility(tiny_pipe: Pipeline) -> None:
 def test_consensus_agrees_more_with_the_other_candidates_than_one_does(tiny_pipe: Pipeline) -> None:
     gains = []
     for seed in range(4):
-        group = list(tiny_pipe.infill("Zizzi [5] .", num_candidates=8, return_top=8, select="mbr", seed=seed, **FEW))
-        first = tiny_pipe.infill("Zizzi [5] .", num_candidates=8, return_top=8, seed=seed, **FEW)
-        assert sorted(w.text for w in group) == sorted(first.texts)
-        utilities = [expected_utility(w, group) for w in group]
-        assert utilities[0] == max(utilities)
-        gains.append(utilities[0] - np.mean(utilities))
+        group = list(tiny_pipe.infill("Zizzi [5] .", count=8, seed=seed, **FEW))
+        (chosen,) = tiny_pipe.infill("Zizzi [5] .", num_candidates=8, return_top=1, select="mbr", seed=seed, **FEW)
+        utilities = {w.text: expected_utility(w, group) for w in group}
+        assert utilities[chosen.text] == max(utilities.values())
+        gains.append(utilities[chosen.text] - np.mean([expected_utility(w, group) for w in group]))
     assert np.mean(gains) > 1
     chosen = tiny_pipe.generate(3, num_candidates=8, select="mbr", **FEW)
     assert len(chosen) == 3
@@ -104,7 +104,70 @@ def test_consensus_agrees_more_with_the_other_candidates_than_one_does(tiny_pipe
 def test_the_best_candidates_come_first(tiny_pipe: Pipeline) -> None:
     top = tiny_pipe.infill("Zizzi [4] .", num_candidates=10, return_top=4, **FEW)
     everything = tiny_pipe.infill("Zizzi [4] .", count=10, **FEW)
-    assert [w.surprise for w in top] == sorted(w.surprise for w in everything)[:4]
+    best: dict[str, float] = {}
+    for written in everything:
+        best[written.text] = min(written.surprise, best.get(written.text, np.inf))
+    assert [w.surprise for w in top] == pytest.approx(sorted(best.values())[:4])
+    assert top.evaluations == everything.evaluations, "what was written for them is paid by them"
+
+
+def test_the_top_candidates_differ_drawing_on_where_too_few_do(tiny_pipe: Pipeline) -> None:
+    template = "Zizzi is a cheap [1] near the [1] ."
+    for seed in range(3):
+        drawn = tiny_pipe.infill(template, count=32, seed=seed, **FEW)
+        wanted = len(set(drawn.texts[:8])) + 1
+        assert wanted <= min(8, len(set(drawn.texts)))
+        top = tiny_pipe.infill(template, num_candidates=8, return_top=wanted, seed=seed, **FEW)
+        assert len(top) == len(set(top.texts)) == wanted
+        assert set(top.texts) <= set(drawn.texts)
+        assert not top.remarks
+
+
+def test_too_few_different_candidates_are_remarked_within_a_budget(tiny_pipe: Pipeline) -> None:
+    template = "Zizzi is a cheap pub near the [1] ."
+    top = tiny_pipe.infill(template, num_candidates=12, return_top=12, seed=1, temperature=0.2, **FEW)
+    assert len(set(top.texts)) == len(top) < 12
+    (remark,) = top.remarks
+    assert f"{len(top)} different texts among" in remark
+    assert "among 48 drawn, 12 were asked for" in remark
+
+
+def test_parts_come_in_order_and_change_no_text(tiny_pipe: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cdlm.choosing.FIRST_PART", 3)
+    text, options = "Zizzi serves food .", {"seed": 5, "on_unsatisfied": "resample", **FEW}
+    for call in (
+        lambda **more: tiny_pipe.generate(10, controllers=[Begins()], num_candidates=2, **options, **more),
+        lambda **more: tiny_pipe.infill("Zizzi [2] .", count=7, **options, **more),
+        lambda **more: tiny_pipe.edit(text, 0.9, count=7, **options, **more),
+    ):
+        parts: list[Output] = []
+        whole = call(callback_on_part=parts.append)
+        assert len(parts) > 1
+        assert len(parts[0]) == 3
+        assert [w for part in parts for w in part] == list(whole)
+        assert [(w.text, w.satisfied, w.attempts) for w in whole] == [(w.text, w.satisfied, w.attempts) for w in call()]
+
+
+def test_what_a_part_raises_ends_the_run(tiny_pipe: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cdlm.choosing.FIRST_PART", 2)
+    parts: list[Output] = []
+
+    def stop(part: Output) -> None:
+        parts.append(part)
+        if len(parts) == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        tiny_pipe.generate(10**9, callback_on_part=stop, **FEW)
+    written = [w.text for part in parts for w in part]
+    assert written == tiny_pipe.generate(len(written), **FEW).texts
+
+
+def test_an_error_comes_before_any_part(tiny_pipe: Pipeline) -> None:
+    parts: list[Output] = []
+    with pytest.raises(Unsatisfied):
+        tiny_pipe.generate(40, controllers=[Begins()], on_unsatisfied="raise", callback_on_part=parts.append, **FEW)
+    assert not parts
 
 
 def test_on_unsatisfied(tiny_pipe: Pipeline) -> None:
@@ -227,6 +290,8 @@ def test_a_text_for_a_list_of_texts_is_an_error_that_names_the_fix(tiny_pipe: Pi
 def test_bad_arguments_of_the_other_verbs(tiny_pipe: Pipeline) -> None:
     with pytest.raises(WishError, match="return_top=3 of num_candidates=2"):
         tiny_pipe.infill("[2]", num_candidates=2, return_top=3)
+    with pytest.raises(WishError, match="return_top is a whole number of 1 or more, not 0"):
+        tiny_pipe.infill("[2]", num_candidates=2, return_top=0)
     with pytest.raises(WishError, match="count=4 and return_top=2"):
         tiny_pipe.infill("[2]", count=4, num_candidates=4, return_top=2)
     with pytest.raises(WishError, match="infill was given twice"):

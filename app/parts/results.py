@@ -58,6 +58,8 @@ def _show_summary(result: "Result") -> None:
     kept, many = sum(result.output.satisfied), len(result.output)
     held = f"**{kept} of {many}** hold every wish · " if any(result.output.report) else f"**{many}** texts · "
     st.markdown(f"{held}{result.output.evaluations} evaluations · {result.seconds:.1f} s")
+    for remark in result.output.remarks:
+        st.caption(plain(remark))
 
 
 def _show_takeaway(page: str, result: "Result", written: "Sequence[Written]") -> None:

@@ -1,7 +1,6 @@
 """``cdlm edit``."""
 
 from difflib import SequenceMatcher
-from time import perf_counter
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -9,7 +8,7 @@ from rich.text import Text
 
 from cdlm.cli import options as o
 from cdlm.cli.generate import GuidanceScale, Source
-from cdlm.cli.report import print_output, print_output_json
+from cdlm.cli.report import JsonReport, TextReport, deliver
 from cdlm.cli.screen import screen, waiting
 from cdlm.cli.wishes import build_wishes
 
@@ -56,26 +55,13 @@ def edit(
     with waiting("loading"):
         wishes = build_wishes(None, include, exclude, at, with_)
         pipe = o.open_pipeline(model, device, dtype)
-    started = perf_counter()
-    with waiting("writing"):
-        output = pipe.edit(
-            text,
-            strength,
-            source=source,
-            controllers=wishes,
-            count=count,
-            guidance_scale=guidance_scale,
-            on_unsatisfied=on_unsatisfied,
-            **sampling.keywords,
-        )
-    seconds = perf_counter() - started
-    if json:
-        kept = [round(1 - changed(text, w.text, pipe.tokenizer), 4) for w in output]
-        print_output_json(output, seconds, model=model, seed=seed, original=text, strength=strength, kept=kept)
-    else:
-        print_output(
-            output, seconds, draw=(lambda w: marked(text, w.text, pipe.tokenizer)) if screen().is_terminal else None
-        )
+    facts = {"model": model, "seed": seed, "original": text, "strength": strength}
+    kept = {"kept": lambda w: round(1 - changed(text, w.text, pipe.tokenizer), 4)}
+    drawn = (lambda w: marked(text, w.text, pipe.tokenizer)) if screen().is_terminal else None
+    report = JsonReport(facts, kept) if json else TextReport(draw=drawn)
+    options = {"guidance_scale": guidance_scale, "on_unsatisfied": on_unsatisfied, **sampling.keywords}
+    asked = {"source": source, "controllers": wishes, "count": count, **options}
+    deliver(report, lambda tell: pipe.edit(text, strength, callback_on_part=tell, **asked))
 
 
 def _pieces(text: str, vocabulary: "Vocabulary") -> list[tuple[str, str]]:

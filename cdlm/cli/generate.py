@@ -1,13 +1,12 @@
 """``cdlm generate``."""
 
-from time import perf_counter
 from typing import Annotated, Any
 
 import typer
 
 from cdlm.cli import options as o
 from cdlm.cli.play import play
-from cdlm.cli.report import print_output, print_output_json
+from cdlm.cli.report import JsonReport, TextReport, deliver
 from cdlm.cli.screen import waiting
 from cdlm.cli.wishes import build_wishes
 
@@ -91,21 +90,14 @@ def generate(
             play(pipe.stream(count=count, controllers=wishes, index=index, **followed), index + 1)
     from cdlm.settings import default_settings
 
-    started = perf_counter()
-    with waiting("writing"):
-        output = pipe.generate(
-            count,
-            controllers=wishes,
-            num_candidates=candidates,
-            select=select,
-            on_unsatisfied=on_unsatisfied,
-            **followed,
-        )
-    seconds = perf_counter() - started
-    if json:
-        print_output_json(output, seconds, model=model, seed=seed)
-    else:
-        asked = 1 if guidance_scale in {0, 1} else 2  # guided, a step asks the network with and without the source
-        whole = len(output) * candidates * (steps or default_settings(wishes).num_inference_steps) * asked
-        planned = whole if early_stop and max_new_tokens is None else None
-        print_output(output, seconds, planned=planned)
+    asked = 1 if guidance_scale in {0, 1} else 2  # guided, a step asks the network with and without the source
+    whole = candidates * (steps or default_settings(wishes).num_inference_steps) * asked
+    planned = whole if early_stop and max_new_tokens is None else None
+    report = JsonReport({"model": model, "seed": seed}) if json else TextReport(planned=planned)
+    options: dict[str, Any] = {
+        "num_candidates": candidates,
+        "select": select,
+        "on_unsatisfied": on_unsatisfied,
+        **followed,
+    }
+    deliver(report, lambda tell: pipe.generate(count, controllers=wishes, callback_on_part=tell, **options))

@@ -1,6 +1,5 @@
 """``cdlm infill``."""
 
-from time import perf_counter
 from typing import Annotated, Any
 
 import typer
@@ -8,7 +7,7 @@ import typer
 from cdlm.cli import options as o
 from cdlm.cli.generate import GuidanceScale, Source
 from cdlm.cli.play import play
-from cdlm.cli.report import print_output, print_output_json, with_gaps
+from cdlm.cli.report import JsonReport, TextReport, deliver, with_gaps
 from cdlm.cli.screen import waiting
 from cdlm.cli.wishes import build_wishes
 
@@ -36,7 +35,12 @@ Candidates = Annotated[
 ]
 Top = Annotated[
     int | None,
-    typer.Option("--top", metavar="K", help="Return the best K of the candidates.", rich_help_panel=o.SAMPLING),
+    typer.Option(
+        "--top",
+        metavar="K",
+        help="Return the best K candidates that differ.",
+        rich_help_panel=o.SAMPLING,
+    ),
 ]
 
 
@@ -86,19 +90,13 @@ def infill(
         }
         for index in range(shown["count"] * len(source or [""])):
             play(pipe.stream(controllers=[given, *others], index=index, **shown), index + 1)
-    started = perf_counter()
-    with waiting("writing"):
-        output = pipe.infill(
-            template, controllers=others, select=select, on_unsatisfied=on_unsatisfied, **many, **followed
-        )
-    seconds = perf_counter() - started
-    if json:
-        print_output_json(output, seconds, model=model, seed=seed, template=template)
-    else:
-        asked = 1 if guidance_scale in {0, 1} else 2  # guided, a step asks the network with and without the source
-        whole = len(output) * many["num_candidates"] * (steps or INFILL_STEPS) * asked
-        drawn = with_gaps(pipe.plan([given, *others]))
-        print_output(output, seconds, draw=drawn, hide=["infill"], planned=whole if early_stop and not top else None)
+    asked = 1 if guidance_scale in {0, 1} else 2  # guided, a step asks the network with and without the source
+    planned = many["num_candidates"] * (steps or INFILL_STEPS) * asked if early_stop and not top else None
+    drawn = with_gaps(pipe.plan([given, *others]))
+    facts = {"model": model, "seed": seed, "template": template}
+    report = JsonReport(facts) if json else TextReport(draw=drawn, hide=["infill"], planned=planned)
+    options: dict[str, Any] = {"select": select, "on_unsatisfied": on_unsatisfied, **many, **followed}
+    deliver(report, lambda tell: pipe.infill(template, controllers=others, callback_on_part=tell, **options))
 
 
 def how_many(count: int | None, candidates: int | None, top: int | None) -> dict[str, int]:

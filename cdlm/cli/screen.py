@@ -44,14 +44,15 @@ def waiting(what: str) -> Iterator[None]:
 
 def print_json(value: Any) -> None:
     """One JSON document, on one line in a pipe; a figure that is not finite becomes null."""
-    typer.echo(json.dumps(_finite(value), ensure_ascii=False, indent=2 if sys.stdout.isatty() else None))
+    typer.echo(json.dumps(finite(value), ensure_ascii=False, indent=2 if sys.stdout.isatty() else None))
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
+    """A value as JSON has it: null for a figure that is not finite."""
     if isinstance(value, dict):
-        return {k: _finite(v) for k, v in value.items()}
+        return {k: finite(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(v) for v in value]
+        return [finite(v) for v in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

@@ -5,7 +5,7 @@ import binascii
 import json
 import math
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar, Literal
 
@@ -74,8 +74,8 @@ class Request:
 
     Attributes:
         text: the template of an infilling, the text of an edit. strength: of an edit.
-        count: texts that are returned; for infilling the best of all ``candidates`` that differ, otherwise each is the best of
-            so many. steps: network evaluations per text; None: the default for such wishes.
+        count: texts that are returned; for infilling the best of all ``candidates`` that differ, as many as there are,
+            otherwise each is the best of so many. steps: network evaluations per text; None: the default for such wishes.
         source: what the texts are written from, for a model trained with sources. guidance_scale: how closely it is followed.
     """
 
@@ -200,7 +200,7 @@ class Request:
         if self.guidance_scale != 1:
             keywords["guidance_scale"] = self.guidance_scale
         if self.verb == "infill":
-            return Call("infill", (self.text,), {"num_candidates": self.texts, "return_top": self.texts, **keywords})
+            return Call("infill", (self.text,), {"num_candidates": self.texts, "return_top": self.count, **keywords})
         if self.verb == "edit":
             return Call("edit", (self.text, self.strength), {"count": self.count, **keywords})
         many = {"num_candidates": self.candidates} if self.candidates > 1 else {}
@@ -237,17 +237,7 @@ class Request:
             "batch_size": BATCH,
             **call.keywords,
         }
-        return self._shown(methods[call.method](*call.positional, **options))
-
-    def _shown(self, output: Output) -> Output:
-        """Of an infilling's candidates the best that differ from each other; otherwise all texts."""
-        if self.verb != "infill":
-            return output
-        return Output(tuple({w.text: w for w in reversed(output.written)}[t] for t in self.distinct(output.texts)))
-
-    def distinct(self, texts: Sequence[str]) -> list[str]:
-        """The first ``count`` different texts."""
-        return list(dict.fromkeys(texts))[: self.count]
+        return methods[call.method](*call.positional, **options)
 
     def with_field(self, place: int, name: str, value: Any) -> "Request":
         """The same with one field of one wish changed."""

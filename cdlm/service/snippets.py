@@ -20,13 +20,9 @@ def python_code(request: Request) -> str:
         "",
         f"pipe = Pipeline.from_pretrained({request.model!r})",
         *_wrapped(f"out = pipe.{call.method}", arguments),
-        f'print("\\n".join({_texts(request)}))',
+        'print("\\n".join(out.texts))',
     ]
     return "\n".join(lines) + "\n"
-
-
-def _texts(request: Request) -> str:
-    return "out.texts" if request.verb != "infill" else f"list(dict.fromkeys(out.texts))[:{request.count}]"
 
 
 def _controllers(wishes: Iterable[Wish]) -> list[str]:

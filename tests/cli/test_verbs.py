@@ -1,11 +1,13 @@
 """What the writing and reading verbs print, for people and for machines."""
 
 import json
+import signal
 
 import pytest
 
 from cdlm import Pipeline
 from cdlm.cli import play
+from cdlm.cli.report import Report
 from cdlm.cli.score import read_texts
 from controllers import Keywords, Length
 
@@ -118,6 +120,57 @@ def test_edit_never_runs_words_together(run, e2e):
     given = json.loads(run("edit", text, "--strength", "1", "--count", "12", "--json").stdout)
     known = set(Pipeline.from_pretrained(e2e).tokenizer.tokens(range(28))) | {"Xanadu", "A", ",", "by"}
     assert all(set(w["words"]) <= known for w in given["written"])
+
+
+def test_infill_top_says_where_there_are_too_few_different_ones(run, e2e):
+    told = [
+        "infill",
+        "Zizzi is a cheap pub near the [1] .",
+        "--top",
+        "12",
+        "--candidates",
+        "12",
+        "--temperature",
+        "0.2",
+    ]
+    given = json.loads(run(*told, "--json").stdout)
+    texts = [w["text"] for w in given["written"]]
+    assert len(set(texts)) == len(texts) < 12
+    assert given["remarks"][0].startswith(f"{len(texts)} different texts among")
+    assert f"? {given['remarks'][0]}\n" in run(*told).stdout
+
+
+@pytest.mark.parametrize(
+    "asked", [["generate"], ["infill", "Zizzi is a [2] ."], ["edit", TEXT, "--strength", "0.9"]], ids=lambda a: a[0]
+)
+@pytest.mark.parametrize("kind", ["text", "json"])
+def test_a_large_count_comes_in_parts_and_ctrl_c_ends_with_what_is_there(run, e2e, monkeypatch, asked, kind):
+    """The signal arrives while the second part is printed; nothing that was printed or is finished is lost."""
+    add = Report.add
+
+    def interrupted(report, part):
+        if report.texts:
+            signal.raise_signal(signal.SIGINT)
+        add(report, part)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("cdlm.choosing.FIRST_PART", 4)
+        patched.setattr("cdlm.choosing.MOST_IN_PART", 4)
+        patched.setattr(Report, "add", interrupted)
+        wanted = ["--count", "100000", "--steps", "4", *(["--json"] if kind == "json" else [])]
+        shown = run(*asked, *wanted, code=130).stdout
+    if kind == "json":
+        given = json.loads(shown)
+        assert len(given["written"]) == 8
+        assert given["evaluations"] == sum(w["evaluations"] for w in given["written"])
+        assert "seconds" in given
+        texts = [w["text"] for w in given["written"]]
+    else:
+        *lines, summary = shown.splitlines()
+        texts = [line[4:] for line in lines if line[:2].strip()]
+        assert summary.startswith("8 ")
+    whole = json.loads(run(*asked, "--count", "8", "--steps", "4", "--json").stdout)
+    assert texts == [w["text"] for w in whole["written"]]
 
 
 def test_score_reads_arguments_and_files(run, e2e, tmp_path):
