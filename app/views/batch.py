@@ -40,12 +40,12 @@ def show() -> None:
 def _show_example(pipe: "Pipeline | None") -> None:
     if pipe is None:
         return
-    from cdlm.service.tables import EXAMPLE_CSV
+    from cdlm.service.request_files import EXAMPLE_CSV
 
     with st.expander("What such a file looks like"):
         st.caption(
-            "CSV: columns are called verb, text, count, seed, steps, strength, model, or as a wish; a cell below a wish is the "
-            "value of its first field, or its fields as JSON. JSONL: a request as it stands in a download."
+            "CSV: columns are called id, verb, text, count, seed, steps, strength, model, or as a wish; a cell below a wish is "
+            "the value of its first field, or its fields as JSON. JSONL: a request as it stands in a download."
         )
         st.code(EXAMPLE_CSV, language=None)
         st.download_button("Download this example", EXAMPLE_CSV, "requests.csv", "text/csv", on_click="ignore")
@@ -54,7 +54,7 @@ def _show_example(pipe: "Pipeline | None") -> None:
 def _read(name: str, data: bytes, identity: str) -> None:
     """Read an uploaded file, once: another model in the sidebar takes nothing away that is done."""
     from cdlm.service.batch import Batch
-    from cdlm.service.tables import read_requests
+    from cdlm.service.request_files import read_requests
 
     if state.get(PAGE, "read") == identity:
         return

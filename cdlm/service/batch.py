@@ -29,7 +29,8 @@ class Batch:
     @property
     def rows(self) -> list[dict[str, Any]]:
         """One row a text so far."""
-        return [{"request": n + 1, **row} for n, rows in enumerate(self.done) for row in rows]
+        ids = [{"id": request.id} if request.id else {} for request in self.requests]
+        return [{"request": n + 1, **ids[n], **row} for n, rows in enumerate(self.done) for row in rows]
 
     def run(self, store: ModelStore, step: Step) -> None:
         """Do what is left, from the first request that is not finished.
@@ -50,4 +51,4 @@ class Batch:
             raise
         except Exception as error:  # noqa: BLE001 - one bad request does not end the others
             return [{"text": "", "satisfied": False, "error": message_of(error), "seed": request.seed}]
-        return rows_of(request, result.output)
+        return rows_of(request, result.output, result.output.remarks)

@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import hashlib
 import json
 import math
 import zlib
@@ -76,6 +77,7 @@ class Request:
         text: the template of an infilling, the text of an edit. strength: of an edit.
         count: texts that are returned; for infilling the best of all ``candidates`` that differ, as many as there are,
             otherwise each is the best of so many. steps: network evaluations per text; None: the default for such wishes.
+        id: what its author calls it in a file of many; it changes no text.
         source: what the texts are written from, for a model trained with sources. guidance_scale: how closely it is followed.
     """
 
@@ -92,6 +94,7 @@ class Request:
     sampler: str | None = None
     source: str | None = None
     guidance_scale: float = 1.0
+    id: str = ""
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
@@ -100,6 +103,11 @@ class Request:
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         values["wishes"] = [{"name": w.name, "fields": w.fields} for w in self.wishes]
         return {f.name: values[f.name] for f in fields(self) if values[f.name] not in (f.default, [])}
+
+    @property
+    def digest(self) -> str:
+        """Of everything that its texts follow from; equal for requests that ask for the same."""
+        return hashlib.sha256(json.dumps(replace(self, id="").plain(), sort_keys=True).encode()).hexdigest()
 
     @classmethod
     def from_plain(cls, values: Mapping[str, Any]) -> "Request":

@@ -7,6 +7,7 @@ done, so the next run may have another number of shards.
 import hashlib
 import json
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,13 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from cdlm.files import held, write_json, write_text
+from cdlm.files import held, write_text
 from cdlm.pipeline import Pipeline
 from cdlm.service.jobs import message_of
 from cdlm.service.request import Request
 from cdlm.service.tables import rows_of, rows_to_jsonl
 
-JOB, RESULT = "job.json", "results.jsonl"
+RESULT = "results.jsonl"
 Open = Callable[[str], Pipeline]
 
 
@@ -51,21 +52,49 @@ class Shard:
 
 
 def seeded(requests: Sequence[Request], seed: int) -> list[Request]:
-    """Each request with a seed of its own, drawn from ``seed`` and its row."""
-    words = [np.random.SeedSequence((seed, row)).generate_state(1)[0] for row in range(len(requests))]
+    """Each request with a seed of its own, drawn from ``seed`` and its id, where it has none from ``seed`` and its row."""
+    words = [np.random.SeedSequence((seed, _number(r, row))).generate_state(1)[0] for row, r in enumerate(requests)]
     return [replace(request, seed=int(word)) for request, word in zip(requests, words, strict=True)]
 
 
+def _number(request: Request, row: int) -> int:
+    return int(hashlib.sha256(request.id.encode()).hexdigest(), 16) if request.id else row
+
+
 def answer(request: Request, open_: Open) -> list[dict[str, Any]]:
-    """One flat row a text; of a request that cannot be met one row that says why."""
+    """One flat row a text; of a request that cannot be met, or fails, one row that says why."""
     try:
-        return rows_of(request, request.run(open_(request.model)))
-    except ValueError as error:
+        output = request.run(open_(request.model))
+    except Exception as error:  # noqa: BLE001 - one bad request does not end the others
         return [{"text": "", "satisfied": False, "error": message_of(error), "seed": request.seed}]
+    return rows_of(request, output, output.remarks)
+
+
+def failed(texts: Sequence[dict[str, Any]]) -> bool:
+    """Whether these are the rows of a request that could not be answered."""
+    return any("error" in text for text in texts)
+
+
+Key = tuple[str, str, int]
+"""Of a request: its id, its digest, and how many equal ones stand before it."""
+
+
+def keys_of(requests: Sequence[Request]) -> list[Key]:
+    """By which a row is known again, wherever it stands in a file that was changed."""
+    seen: Counter[tuple[str, str]] = Counter()
+    found = []
+    for request in requests:
+        known = request.id, request.digest
+        found.append((*known, seen[known]))
+        seen[known] += 1
+    return found
 
 
 def write_shard(requests: Sequence[Request], folder: Path, shard: Shard, open_: Open) -> Iterator[int]:
-    """Write what is left of a shard; yields each row that is done.
+    """Write what is left of a shard, a line as soon as its row is answered; yields each row that is done.
+
+    Rows that are there are left alone, also where others of the file were changed, added or taken away since. What could
+    not be answered is tried again.
 
     Args:
         open_: a pipeline by the name of its model.
@@ -74,64 +103,70 @@ def write_shard(requests: Sequence[Request], folder: Path, shard: Shard, open_: 
         ShardError: ``folder`` holds the results of other requests.
         FolderInUse: another process writes this shard.
     """
-    _claim(requests, folder)
+    keys = keys_of(requests)
+    folder.mkdir(parents=True, exist_ok=True)
+    _check_folder(keys, folder)
     with held(folder, f".{shard.file}.lock"), (folder / shard.file).open("ab") as file:
         file.truncate(_whole_lines(folder / shard.file))  # a kill may have cut the last line
-        for row in sorted({*range(shard.index, len(requests), shard.count)} - done(folder).keys()):
-            line = {"row": row, "texts": answer(requests[row], open_)}
+        there = {row for row, texts in done(requests, folder).items() if not failed(texts)}
+        for row in sorted({*range(shard.index, len(requests), shard.count)} - there):
+            line = {"row": row, "key": keys[row], "texts": answer(requests[row], open_)}
             file.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
             file.flush()
             yield row
         os.fsync(file.fileno())
 
 
-def _claim(requests: Sequence[Request], folder: Path) -> None:
-    digest = hashlib.sha256(json.dumps([r.plain() for r in requests], sort_keys=True).encode()).hexdigest()
-    identity = {"requests": len(requests), "sha256": digest}
-    folder.mkdir(parents=True, exist_ok=True)
-    with held(folder, f".{JOB}.lock", timeout=60):  # all shards begin at once
-        if not (folder / JOB).is_file():
-            write_json(folder / JOB, identity)
-        elif json.loads((folder / JOB).read_text(encoding="utf-8")) != identity:
-            raise ShardError(f"{folder} holds results of other requests, models or seeds; choose another folder")
+def _check_folder(keys: Sequence[Key], folder: Path) -> None:
+    answered = [key for key, texts in _entries(folder) if not failed(texts)]
+    if answered and not set(answered) & set(keys):
+        raise ShardError(f"{folder} holds results of other requests, models or seeds; choose another folder")
 
 
 def _whole_lines(file: Path) -> int:
     return file.read_bytes().rfind(b"\n") + 1
 
 
-def done(folder: Path) -> dict[int, list[dict[str, Any]]]:
-    """The rows that some shard has written, by number; a line that is being written is not among them.
+def done(requests: Sequence[Request], folder: Path) -> dict[int, list[dict[str, Any]]]:
+    """The rows that some shard has answered, by number; a line that is being written is not among them.
 
     Raises:
         ShardError: a line is damaged.
     """
-    found: dict[int, list[dict[str, Any]]] = {}
+    found: dict[Key, list[dict[str, Any]]] = {}
+    for key, texts in _entries(folder):
+        if key not in found or failed(found[key]):
+            found[key] = texts
+    return {row: found[key] for row, key in enumerate(keys_of(requests)) if key in found}
+
+
+def _entries(folder: Path) -> Iterator[tuple[Key, list[dict[str, Any]]]]:
+    """What stands in the files of all shards."""
     for file in sorted(folder.glob("part-*-of-*.jsonl")):
         for number, line in enumerate(file.read_bytes()[: _whole_lines(file)].splitlines(), 1):
             try:
                 entry = json.loads(line)
-                found[entry["row"]] = entry["texts"]
+                name, digest, before = entry["key"]
+                yield (name, digest, before), entry["texts"]
             except (ValueError, KeyError, TypeError):
                 fix = "remove the line, then run the shard again, which writes what is missing"
                 raise ShardError(f"{file}: line {number} is damaged; {fix}") from None
-    return found
 
 
-def collect(folder: Path) -> Path:
+def collect(requests: Sequence[Request], folder: Path) -> Path:
     """All rows in their order as one JSONL file, a line a text.
 
     Raises:
         ShardError: rows are missing.
     """
-    total = json.loads((folder / JOB).read_text(encoding="utf-8"))["requests"]
-    found = done(folder)
+    total, found = len(requests), done(requests, folder)
     missing = [row for row in range(total) if row not in found]
     if missing:
         raise ShardError(
             f"{len(missing)} of {total} rows are not written yet, the first is {missing[0]}; run their shard again"
         )
-    rows = ({"request": row + 1, **text} for row in range(total) for text in found[row])
+    named = [{"request": row + 1, **({"id": r.id} if r.id else {})} for row, r in enumerate(requests)]
+    rows = ({**named[row], **text} for row in range(total) for text in found[row])
     with held(folder, f".{RESULT}.lock", timeout=60):  # shards that end together all collect
         write_text(folder / RESULT, rows_to_jsonl(rows))
     return folder / RESULT

@@ -11,8 +11,9 @@ from cdlm.service.limits import RequestError
 from cdlm.service.names import told_apart
 from cdlm.service.numbers import read_numbers
 from cdlm.service.request import Request, Wish
+from cdlm.service.request_files import read_requests
 from cdlm.service.snippets import python_code
-from cdlm.service.tables import read_requests, to_csv
+from cdlm.service.tables import to_csv
 
 plain = st.recursive(
     st.text(max_size=8) | st.integers(-99, 99) | st.booleans(), lambda x: st.lists(x, max_size=3), max_leaves=4
@@ -130,6 +131,50 @@ def test_source_and_guidance_are_read_from_both_kinds_of_file():
 def test_source_and_guidance_that_cannot_be_meant_name_their_line(name, line, said):
     with pytest.raises(RequestError, match=said):
         read_requests(name, line.encode(), "e2e")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        (
+            "a.csv",
+            "id,length\nx,8\ny,abc",
+            r"^a\.csv: line 3: length is a whole number, or two such as 8-12, not 'abc'$",
+        ),
+        ("a.csv", "length\n8-\n", "line 2: length is a whole number"),
+        ("a.csv", "count\nabc\n", "line 2: count is a number, not 'abc'"),
+        ("a.csv", "id,steps\nx,0\n", r"line 2 \(id x\): steps goes from 1"),
+        ("a.csv", "id,count\nx,1\nx,2\n", "line 3: the id 'x' stands in line 2, too; give every row its own"),
+        ("a.jsonl", '{"count": 1}\n\n{"count": 1,}', r"^a\.jsonl: line 3: not JSON: .* at character 1\d, near"),
+        ("a.jsonl", '{"id": 7, "count": 0}', r"line 1 \(id 7\): count goes from 1"),
+        ("a.json", '[{"count": 1},\n {"count": 0}]', "row 2: count goes from 1"),
+        ("a.json", '[{"count": 1},\n {"count": }]', "line 2: not JSON: Expecting value at character 12"),
+        ("a.json", '[{"count": 1}, 3]', "row 2: a request is an object"),
+    ],
+)
+def test_what_cannot_be_read_names_file_row_and_reason(name, text, said):
+    with pytest.raises(RequestError, match=said) as refused:
+        read_requests(name, text.encode(), "e2e")
+    assert "column 1" not in str(refused.value)
+
+
+def test_a_file_in_another_encoding_is_told_what_it_may_be():
+    data = "text,verb\nCafé “Größe”,edit\n".encode("cp1252")
+    with pytest.raises(
+        RequestError, match=r"a\.csv: line 2: not UTF-8 text; it may be cp1252 \('Café “Größe”.* iconv -f cp1252"
+    ):
+        read_requests("a.csv", data, "e2e")
+
+
+def test_ids_are_read_from_every_kind_of_file():
+    rows = [Request(count=1, id="x"), Request(count=1, id="7"), Request(count=1)]
+    for name, text in (
+        ("a.csv", "id,count\nx,1\n7,1\n,1\n"),
+        ("a.jsonl", '{"id": "x", "count": 1}\n{"id": 7, "count": 1}\n{"count": 1}\n'),
+        ("a.json", '[{"id": "x", "count": 1}, {"id": 7, "count": 1}, {"count": 1}]'),
+    ):
+        assert read_requests(name, text.encode(), "e2e") == rows
+    assert rows[0].digest == rows[2].digest != Request(count=2).digest
 
 
 @pytest.mark.parametrize("verb", ["generate", "infill", "edit"])

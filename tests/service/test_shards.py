@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from cdlm.files import FolderInUse, held
 from cdlm.pipeline import Pipeline
 from cdlm.service.on_ray import Answers
 from cdlm.service.request import Request, Wish
-from cdlm.service.shards import Shard, ShardError, answer, collect, done, seeded, write_shard
+from cdlm.service.shards import Shard, ShardError, answer, collect, done, failed, seeded, write_shard
 
 REQUESTS = [
     Request(count=2, steps=4, wishes=(Wish("length", {"low": 6}),)),
@@ -33,7 +34,7 @@ def open_(tiny_pipe: Pipeline) -> Callable[[str], Pipeline]:
 def write_all(folder: Path, shards: int, open_: Callable[[str], Pipeline]) -> str:
     for index in range(shards):
         list(write_shard(seeded(REQUESTS, 3), folder, Shard(index, shards), open_))
-    return collect(folder).read_text(encoding="utf-8")
+    return collect(seeded(REQUESTS, 3), folder).read_text(encoding="utf-8")
 
 
 def test_texts_do_not_depend_on_the_shards(open_: Callable[[str], Pipeline], tmp_path: Path) -> None:
@@ -56,12 +57,12 @@ def test_a_shard_that_was_cut_off_goes_on_even_with_another_number_of_them(
     begun.close()
     with (folder / Shard(0, 2).file).open("ab") as file:
         file.write(b'{"row": 4, "texts": [{"text": "Ziz')  # what a kill in the middle of a line leaves
-    assert sorted(done(folder)) == [0, 2]
+    assert sorted(done(requests, folder)) == [0, 2]
     with pytest.raises(ShardError, match="5 of 7 rows are not written yet, the first is 1"):
-        collect(folder)
+        collect(requests, folder)
     assert list(write_shard(requests, folder, Shard(0, 2), open_)) == [4, 6]
     assert [row for n in range(3) for row in write_shard(requests, folder, Shard(n, 3), open_)] == [3, 1, 5]
-    assert collect(folder).read_text(encoding="utf-8") == whole
+    assert collect(seeded(REQUESTS, 3), folder).read_text(encoding="utf-8") == whole
 
 
 def test_a_damaged_line_is_named_with_what_to_do(open_: Callable[[str], Pipeline], tmp_path: Path) -> None:
@@ -70,22 +71,69 @@ def test_a_damaged_line_is_named_with_what_to_do(open_: Callable[[str], Pipeline
     lines = file.read_bytes().splitlines(keepends=True)
     file.write_bytes(b"".join([lines[0], b'{"row": 1, "te\n', *lines[2:]]))
     with pytest.raises(ShardError, match="line 2 is damaged; remove the line, then run the shard again"):
-        collect(tmp_path)
+        collect(seeded(REQUESTS, 3), tmp_path)
     file.write_bytes(b"".join([lines[0], *lines[2:]]))
-    assert list(write_shard(seeded(REQUESTS, 3), tmp_path, Shard(), open_)) == [1]
-    assert collect(tmp_path).read_text(encoding="utf-8") == whole
+    assert list(write_shard(seeded(REQUESTS, 3), tmp_path, Shard(), open_)) == [1, 3], (
+        "what is missing, and what failed"
+    )
+    assert collect(seeded(REQUESTS, 3), tmp_path).read_text(encoding="utf-8") == whole
 
 
 def test_shards_that_end_together_all_collect(open_: Callable[[str], Pipeline], tmp_path: Path) -> None:
     whole = write_all(tmp_path, 1, open_)
+    requests = seeded(REQUESTS, 3)
     with ThreadPoolExecutor(8) as together:
-        assert {path.read_text(encoding="utf-8") for path in together.map(collect, [tmp_path] * 24)} == {whole}
+        paths = together.map(collect, [requests] * 24, [tmp_path] * 24)
+        assert {path.read_text(encoding="utf-8") for path in paths} == {whole}
 
 
 def test_a_folder_of_other_requests_is_refused(open_: Callable[[str], Pipeline], tmp_path: Path) -> None:
     list(write_shard(REQUESTS[:1], tmp_path, Shard(), open_))
     with pytest.raises(ShardError, match="other requests, models or seeds"):
         list(write_shard(seeded(REQUESTS[:1], 1), tmp_path, Shard(), open_))
+
+
+def named(*ids: str, **changes: Request) -> list[Request]:
+    return [replace(changes.get(name, Request(count=1, steps=4)), id=name) for name in ids]
+
+
+def test_a_mended_row_redoes_only_itself_wherever_it_stands(open_: Callable[[str], Pipeline], tmp_path: Path) -> None:
+    bad = Request(count=1, steps=4, wishes=(Wish("length", {"low": 500}),))
+    good = replace(bad, wishes=(Wish("length", {"low": 6}),))
+    before, after = seeded(named("a", "b", "c", b=bad), 3), seeded(named("new", "c", "b", "a", b=good), 3)
+    assert list(write_shard(before, tmp_path, Shard(), open_)) == [0, 1, 2]
+    texts = {row["id"]: row for row in map(json.loads, collect(before, tmp_path).read_text().splitlines())}
+    assert [name for name, row in texts.items() if "error" in row] == ["b"]
+    assert list(write_shard(after, tmp_path, Shard(0, 2), open_)) == [0, 2]
+    again = [json.loads(line) for line in collect(after, tmp_path).read_text().splitlines()]
+    assert [(row["request"], row["id"], "error" in row) for row in again] == [
+        (1, "new", False),
+        (2, "c", False),
+        (3, "b", False),
+        (4, "a", False),
+    ]
+    assert [again[3]["text"], again[1]["text"]] == [texts["a"]["text"], texts["c"]["text"]]
+    assert list(write_shard(after, tmp_path, Shard(), open_)) == []
+
+
+def test_rows_without_an_id_are_known_by_what_they_ask_for(open_: Callable[[str], Pipeline], tmp_path: Path) -> None:
+    """Two equal rows are two rows."""
+    rows = [Request(count=1, steps=4, seed=seed) for seed in (1, 2, 1)]
+    assert list(write_shard(rows, tmp_path, Shard(), open_)) == [0, 1, 2]
+    changed = [rows[0], replace(rows[1], count=2), rows[2], rows[0]]
+    assert list(write_shard(changed, tmp_path, Shard(), open_)) == [1, 3]
+    assert list(write_shard(changed, tmp_path, Shard(), open_)) == []
+
+
+def test_whatever_goes_wrong_ends_no_other_row(tiny_pipe: Pipeline, tmp_path: Path) -> None:
+    def open_(name: str) -> Pipeline:
+        if name == "broken":
+            raise RuntimeError("out of memory")
+        return tiny_pipe
+
+    rows = [Request(model="broken", count=1), Request(count=1, steps=4)]
+    assert list(write_shard(rows, tmp_path, Shard(), open_)) == [0, 1]
+    assert [failed(texts) for texts in done(rows, tmp_path).values()] == [True, False]
 
 
 def test_one_shard_is_written_by_one_process(open_: Callable[[str], Pipeline], tmp_path: Path) -> None:
