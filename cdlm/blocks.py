@@ -8,7 +8,6 @@ from math import ceil
 import numpy as np
 import torch
 
-from cdlm.choosing import attempt_key
 from cdlm.control.canvas import Canvas, open_ended, window_canvas
 from cdlm.control.controller import Controller, WishError
 from cdlm.diffusion.configuration import END_TAIL
@@ -21,7 +20,7 @@ from cdlm.settings import Settings, check_counts
 from cdlm.sources import Sources
 from cdlm.watching import last_frame
 from cdlm.windows import Draft, Outline, Window, Windows, again
-from cdlm.writing import PARTICLE, Writer
+from cdlm.writing import Writer, particle_keys
 
 LONGEST_BLOCK = END_TAIL + 1
 """In training an END that is to be predicted stands in one of the last so many positions of its window."""
@@ -97,7 +96,7 @@ class BlockWriter:
         drafts = dict.fromkeys(outlines, Draft())
         while unfinished := [key for key, draft in drafts.items() if not draft.ended]:
             windows = {k: self.windows.window(outlines[k], drafts[k], k, seed) for k in unfinished}
-            for batch in _batches(windows, max(1, settings.batch_size // settings.steering.particles)):
+            for batch in _batches(windows, settings.texts_at_once):
                 drafts |= self._written(batch, windows, drafts, outlines, controllers, settings, seed)
         return {key: self._finished(draft, controllers) for key, draft in drafts.items()}
 
@@ -143,7 +142,7 @@ class BlockWriter:
     ) -> Iterator[Frame]:
         """Denoise blocks of one shape; texts of a batch are at the same block."""
         count = settings.steering.particles
-        keys = [attempt_key(again(k, drafts[k]), PARTICLE * n) for k in batch for n in range(count)]
+        keys = particle_keys([again(k, drafts[k]) for k in batch], count)
         seen = [windows[k] for k in batch for _ in range(count)]
         wishes = [part for wish in controllers if (part := wish.windowed(seen[0].due)) is not None]
         noise = TextNoise(seed, keys, self.writer.model.device, drafts[batch[0]].blocks)

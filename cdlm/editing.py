@@ -7,16 +7,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
+from cdlm.control.canvas import Canvas
 from cdlm.control.controller import Controller, WishError
 from cdlm.control.layout import Layout, LayoutError, Vocabulary, free_layout
 from cdlm.control.rows import Row
 from cdlm.output import Written
-from cdlm.sampling.guidance import Guidance
-from cdlm.sampling.loop import Frame, noised_state, trajectory
+from cdlm.sampling.loop import Frame, noised_state
 from cdlm.sampling.randomness import TextNoise
+from cdlm.sampling.state import State
 from cdlm.settings import Settings
 from cdlm.watching import last_frame
-from cdlm.writing import Writer
+from cdlm.writing import Writer, particle_keys
 
 _ANY_WORDS = 1 << 20
 
@@ -59,44 +60,53 @@ class Edit:
         self, writer: Writer, keys: Iterable[int], controllers: Sequence[Controller], settings: Settings, seed: int
     ) -> dict[int, Written]:
         """One rewritten text per key."""
-        keys = list(keys)
+        keys, size = list(keys), settings.texts_at_once
         self._check_length(controllers, writer.tokenizer)
-        if self.strength == 0:
-            return {key: self._finished(self.text, writer, controllers) for key in keys}
         strange = {owner for owner, i in zip(self.owner, self.ids, strict=True) if i == writer.tokenizer.unk_id}
-        unknown = torch.tensor([owner in strange for owner in self.owner])  # a word is unknown if a piece of it is
-        if bool(unknown.all()):
+        kept = [owner in strange for owner in self.owner]  # a word is unknown if a piece of it is
+        if self.strength == 0 or all(kept):
             return {key: self._finished(self.text, writer, controllers) for key in keys}
-        row = Row(tuple(i if u else -1 for i, u in zip(self.ids, unknown.tolist(), strict=True)), self._begins(), ())
-        canvas = writer.canvas([replace(row, source=writer.source(key)) for key in keys], controllers)
-        typed = torch.tensor([[2, *self.ids, 3]], device=writer.model.device).expand(len(keys), -1)
-        typed = torch.nn.functional.pad(typed, (0, canvas.shape[1] - typed.shape[1]), value=writer.tokenizer.pad_id)
-        seen = canvas.pin(~canvas.decided, typed)
-        clocks = torch.where(canvas.decided, 0.0, self.strength)
-        noise = TextNoise(seed, keys, writer.model.device)
-        frames = trajectory(
-            writer.model,
-            canvas,
-            sampler=settings.sampler,
-            steering=settings.steering,
-            controllers=controllers,
-            vocabulary=writer.tokenizer,
-            steps=settings.num_inference_steps,
-            noise=noise,
-            temperature=settings.temperature,
-            guidance=Guidance(settings.guidance_scale),
-            early_stop=settings.early_stop,
-            start=noised_state(writer.model, seen, clocks, noise),
+        row = Row(tuple(i if k else -1 for i, k in zip(self.ids, kept, strict=True)), self._begins(), ())
+        written: dict[int, Written] = {}
+        for first in range(0, len(keys), size):
+            written |= self._written(keys[first : first + size], row, writer, controllers, settings, seed)
+        return written
+
+    def _written(
+        self,
+        keys: Sequence[int],
+        row: Row,
+        writer: Writer,
+        controllers: Sequence[Controller],
+        settings: Settings,
+        seed: int,
+    ) -> dict[int, Written]:
+        """The rewritten texts of a batch, each the best of its particles."""
+        count = settings.steering.particles
+        canvas = writer.canvas(
+            [replace(row, source=writer.source(key)) for key in keys for _ in range(count)], controllers
         )
+        noise = TextNoise(seed, particle_keys(keys, count), writer.model.device)
+        start = self._start(canvas, noise, writer)
+        frames = writer.denoise(canvas, noise, controllers, settings, start)
 
         def read(_: int, tokens: list[int]) -> str:
             return self.render(tokens[1 : 1 + len(self.ids)], writer.tokenizer)
 
-        last = last_frame(frames, settings.callback_on_step_end, len(keys), 1, read)
+        last = last_frame(frames, settings.callback_on_step_end, len(keys), count, read)
+        rows = {key: slice(n * count, (n + 1) * count) for n, key in enumerate(keys)}
         return {
-            key: self._finished(read(n, last.tokens[n].tolist()), writer, controllers, last, n)
-            for n, key in enumerate(keys)
+            key: self._finished(read(n, last.tokens[paid.start].tolist()), writer, controllers, last, paid)
+            for n, (key, paid) in enumerate(rows.items())
         }
+
+    def _start(self, canvas: Canvas, noise: TextNoise, writer: Writer) -> State:
+        """The typed words at clock ``strength``, what is decided at clock 0."""
+        vocabulary = writer.tokenizer
+        typed = torch.tensor([[vocabulary.start_id, *self.ids, vocabulary.end_id]], device=writer.model.device)
+        typed = torch.nn.functional.pad(typed, (0, canvas.shape[1] - typed.shape[1]), value=vocabulary.pad_id)
+        seen = canvas.pin(~canvas.decided, typed.expand(canvas.shape))
+        return noised_state(writer.model, seen, torch.where(canvas.decided, 0.0, self.strength), noise)
 
     def _begins(self) -> tuple[int, ...]:
         return tuple(int(n == 0 or self.owner[n] != self.owner[n - 1]) for n in range(len(self.owner)))
@@ -136,14 +146,19 @@ class Edit:
         return plain if known and (tidy or changed_words != vocabulary.words(tokens)) else text
 
     def _finished(
-        self, text: str, writer: Writer, controllers: Sequence[Controller], last: Frame | None = None, place: int = 0
+        self,
+        text: str,
+        writer: Writer,
+        controllers: Sequence[Controller],
+        last: Frame | None = None,
+        paid: slice = slice(0, 1),
     ) -> Written:
         verdicts = tuple(wish.judge(text, writer.tokenizer) for wish in controllers)
         words = tuple(s.text for s in writer.tokenizer.spans(text))
         if last is None:
             return Written(text, words, verdicts, (), 0.0, 0)
-        surprise, spent = float(last.surprise[place].mean()), int(last.evaluations[place])
-        return Written(text, words, verdicts, (), surprise, spent, cost=float(last.cost[place]))
+        surprise, spent = float(last.surprise[paid.start].mean()), int(last.evaluations[paid].sum())
+        return Written(text, words, verdicts, (), surprise, spent, cost=float(last.cost[paid].sum()))
 
 
 def _put(word: str, before: str, after: str) -> str:

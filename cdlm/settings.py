@@ -39,6 +39,11 @@ class Settings:
     batch_size: int = 64
     callback_on_step_end: Watcher | None = None
 
+    @property
+    def texts_at_once(self) -> int:
+        """Texts of a batch: ``batch_size`` rows, of which each text takes one for every particle; one text at least."""
+        return max(1, self.batch_size // self.steering.particles)
+
 
 def default_settings(controllers: Sequence[Controller] = (), free_temperature: float = 1.0) -> Settings:
     """Sampler, steering and steps for such wishes; ``free_temperature`` is the model's, for texts that nothing pulls."""

@@ -18,6 +18,7 @@ from cdlm.output import TextFrame, Written, charged
 from cdlm.sampling.guidance import Guidance
 from cdlm.sampling.loop import Frame, trajectory
 from cdlm.sampling.randomness import Stream, TextNoise, generator
+from cdlm.sampling.state import State
 from cdlm.settings import Settings
 from cdlm.sources import Sources
 from cdlm.watching import Read, last_frame
@@ -149,14 +150,21 @@ class Writer:
     def frames(
         self, rows: Sequence[Row], keys: Sequence[int], controllers: Sequence[Controller], settings: Settings, seed: int
     ) -> Iterator[Frame]:
-        """Denoise rows of one length."""
-        noise = TextNoise(seed, list(keys), self.model.device)
-        return self.denoise(self.canvas(rows, controllers), noise, controllers, settings)
+        """Denoise rows of one length, each with all its particles side by side."""
+        count = settings.steering.particles
+        noise = TextNoise(seed, particle_keys(keys, count), self.model.device)
+        canvas = self.canvas([row for row in rows for _ in range(count)], controllers)
+        return self.denoise(canvas, noise, controllers, settings)
 
     def denoise(
-        self, canvas: Canvas, noise: TextNoise, controllers: Sequence[Controller], settings: Settings
+        self,
+        canvas: Canvas,
+        noise: TextNoise,
+        controllers: Sequence[Controller],
+        settings: Settings,
+        start: State | None = None,
     ) -> Iterator[Frame]:
-        """Denoise a canvas."""
+        """Denoise a canvas, from ``start`` or from pure noise."""
         return trajectory(
             self.model,
             canvas,
@@ -169,6 +177,7 @@ class Writer:
             temperature=settings.temperature,
             guidance=Guidance(settings.guidance_scale),
             early_stop=settings.early_stop,
+            start=start,
         )
 
     def text_frame(self, frame: Frame, row: Row) -> TextFrame:
@@ -211,10 +220,9 @@ class Writer:
         self, rows: dict[int, Row], controllers: Sequence[Controller], settings: Settings, seed: int
     ) -> dict[int, Written]:
         finished: dict[int, Written] = {}
-        for batch in _batches(rows, max(1, settings.batch_size // settings.steering.particles)):
-            count = settings.steering.particles
-            keys = [attempt_key(k, PARTICLE * n) for k in batch for n in range(count)]
-            frames = self.frames([rows[k] for k in batch for _ in range(count)], keys, controllers, settings, seed)
+        count = settings.steering.particles
+        for batch in _batches(rows, settings.texts_at_once):
+            frames = self.frames([rows[k] for k in batch], batch, controllers, settings, seed)
             watcher, read = settings.callback_on_step_end, self._reader([rows[k] for k in batch])
             last = last_frame(frames, watcher, len(batch), count, read)
             for place, key in enumerate(batch):
@@ -251,6 +259,11 @@ class Writer:
             evaluations=int(last.evaluations[paid].sum()),
             cost=float(last.cost[paid].sum()),
         )
+
+
+def particle_keys(keys: Iterable[int], count: int) -> list[int]:
+    """The keys of all particles, text by text; the first of a text is its own."""
+    return [attempt_key(key, PARTICLE * n) for key in keys for n in range(count)]
 
 
 def _shares(counts: Sequence[int]) -> np.ndarray:

@@ -12,6 +12,7 @@ from cdlm.data.tokenizer import build_tokenizer
 from cdlm.data.words import split_words
 from cdlm.editing import Edit
 from cdlm.pipeline import Pipeline
+from cdlm.sampling.particles import Particles
 from cdlm.sampling.samplers import Reopen
 from controllers import Infill, Keywords, Length
 
@@ -103,6 +104,20 @@ def test_edits_follow_the_options_of_generate(tiny_pipe: Pipeline) -> None:
     assert (again.satisfied, again[0].attempts) == ([False], 9)
     with pytest.raises(Unsatisfied):
         tiny_pipe.edit("Foo serves food .", 0.8, controllers=wish, on_unsatisfied="raise", **FEW)
+
+
+@pytest.mark.parametrize(("batch_size", "particles", "rows"), [(2, 1, 2), (64, 1, 5), (6, 3, 6), (1, 3, 3)])
+def test_edits_run_in_batches_of_the_size_that_is_asked_for(
+    tiny_pipe: Pipeline, batch_size: int, particles: int, rows: int
+) -> None:
+    """Every particle takes a row of it; the texts are the same."""
+    seen: list[int] = []
+    how = {"steering": Particles(count=particles)} if particles > 1 else {}
+    handle = tiny_pipe.model.register_forward_hook(lambda _, inputs, out: seen.append(len(out.logits)))
+    out = tiny_pipe.edit(TEXT, 0.8, count=5, batch_size=batch_size, **how, **FEW)
+    handle.remove()
+    assert max(seen) == rows
+    assert out.texts == tiny_pipe.edit(TEXT, 0.8, count=5, **FEW).texts
 
 
 @pytest.mark.parametrize(

@@ -99,10 +99,12 @@ def trajectory(  # noqa: PLR0913 - every ability of the loop arrives as a value
             state, frames = (_reopened(run, draft, step, number), []) if step.reopen else (draft.state, frames)
             asked = [w for w in controllers if w.active(number / len(plan))]
             spent, cost = spent + step.looks, cost + step.looks + sum(w.review_cost for w in asked)
-        if not state.open.any():
-            if step.reviews:
+        if not state.open.any():  # nothing to ask the network before the next re-opening
+            still, settled = state, _settled(run, state, number / len(plan))
+            state, energy = _survivors(run, state, settled, energy, number, _remaining(plan, number))
+            if step.reviews or state is not still:
                 yield _still(state, number, len(plan), spent, cost)
-            continue  # nothing to ask the network before the next re-opening
+            continue
         spent = spent + state.open.any(1) * calls
         estimate = _estimate(run, state, number / len(plan))
         active = [w for w in controllers if w.active(estimate.progress)]
@@ -241,13 +243,17 @@ def _reopened(run: _Run, draft: _Draft, step: Step, number: int) -> State:
     return state.reopen(chosen, noised, step.t)
 
 
-def _unhappiness(run: _Run, state: State, progress: float) -> Clocks:
-    """What the wishes have against each token of the finished text."""
-    total = torch.zeros_like(state.surprise)
+def _settled(run: _Run, state: State, progress: float) -> Estimate:
+    """What is believed of finished texts: their tokens."""
     known = torch.zeros_like(state.canvas.allowed, dtype=torch.float32).masked_fill(
         ~torch.nn.functional.one_hot(state.canvas.tokens, state.canvas.allowed.shape[-1]).bool(), -torch.inf
     )
-    finished = Estimate(state.z, state.t, known, run.model.embed(state.canvas.tokens), state.canvas, progress)
+    return Estimate(state.z, state.t, known, run.model.embed(state.canvas.tokens), state.canvas, progress)
+
+
+def _unhappiness(run: _Run, state: State, progress: float) -> Clocks:
+    """What the wishes have against each token of the finished text."""
+    total, finished = torch.zeros_like(state.surprise), _settled(run, state, progress)
     for wish in run.controllers:
         doubt = wish.doubt(finished, run.vocabulary) if wish.active(progress) else None
         total = total if doubt is None else total + wish.strength(progress) * doubt

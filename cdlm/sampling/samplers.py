@@ -1,5 +1,6 @@
 """Samplers: how latents move from one clock to the next, and which positions are decided on the way."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -54,6 +55,10 @@ class Clamp(Sampler):
     @property
     def informs(self) -> bool:
         return self.inner.informs
+
+    @property
+    def undoes(self) -> bool:
+        return self.inner.undoes
 
     def plan(self, steps: int, start: float = 1.0) -> list[Step]:
         return self.inner.plan(steps, start)
@@ -120,6 +125,13 @@ class Commit(Sampler):
     even: bool = False
     top_p: float = 1.0
 
+    def __post_init__(self) -> None:
+        if inside := next((s for s in _within(self.inner) if isinstance(s, Commit | Reopen)), None):
+            name = type(inside).__name__
+            raise ValueError(
+                f"Commit asks its inner sampler for moves alone, {name} would decide nothing: put Commit into it"
+            )
+
     @property
     def informs(self) -> bool:
         return self.floor < 1
@@ -180,6 +192,8 @@ class Reopen(Sampler):
     random: bool = False
 
     def __post_init__(self) -> None:
+        if any(isinstance(inside, Reopen) for inside in _within(self.sampler)):
+            raise ValueError("Reopen in Reopen would review a text that is not finished: give one of them more rounds")
         if self.steps <= self.looks:
             raise ValueError(f"a round of {self.steps} evaluations leaves none to decide with; give Reopen more steps")
 
@@ -226,6 +240,14 @@ class Reopen(Sampler):
         eps = noise.normal(0 if self.undo else number, Stream.REOPEN, *state.z.shape[1:])  # reviews are compared
         logits: Logits = model(model.diffuse(model.embed(tokens), t, eps), t, None, **state.canvas.features).logits
         return -logits.float().log_softmax(-1).gather(-1, tokens[..., None]).squeeze(-1)
+
+
+def _within(sampler: Sampler) -> Iterator[Sampler]:
+    """A sampler and those that it wraps, outermost first."""
+    yield sampler
+    for value in vars(sampler).values():
+        if isinstance(value, Sampler):
+            yield from _within(value)
 
 
 SAMPLERS: dict[str, type[Sampler]] = {

@@ -1,6 +1,7 @@
 """Particles: fair resampling, no text among those of another, and every candidate is paid for."""
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from cdlm.control.estimate import Estimate
 from cdlm.control.layout import Vocabulary
 from cdlm.data.tokenizer import build_tokenizer
 from cdlm.pipeline import Pipeline
+from cdlm.sampling.loop import EarlyStop
 from cdlm.sampling.particles import Particles, systematic
 from cdlm.sampling.randomness import TextNoise
 from cdlm.sampling.steering import DescendLatent, ShiftEstimate, Steering, TiltPosterior
@@ -145,6 +147,22 @@ def test_the_same_seed_writes_the_same_text_in_any_batch(tiny_pipe: Pipeline, sa
     assert tiny_pipe.generate(2, **options).texts == written[0].texts[:2]
     other = tiny_pipe.generate(5, **{**options, "seed": 5}).texts
     assert other != written[0].texts
+
+
+@pytest.mark.parametrize("sampler", ["ddim", "commit", "reopen"])
+def test_texts_that_are_finished_early_are_chosen_among_all_the_same(tiny_pipe: Pipeline, sampler: str) -> None:
+    """However long the other texts of the batch go on, and in edits and streams as in texts from nothing."""
+    wish = WordSomewhere(token=tiny_pipe.tokenizer.encode("Indian")[0], weight=0.3)
+    stop = EarlyStop(patience=1, certainty=0.5)
+    options = {"controllers": [wish], "num_inference_steps": 12, "steering": Particles(count=3), "early_stop": stop}
+    options |= {"sampler": sampler, "seed": 2}
+    text = "Zizzi serves French food ."
+    for write in (partial(tiny_pipe.generate, 4), partial(tiny_pipe.edit, text, 0.8, count=4)):
+        together, alone = write(**options), write(batch_size=1, **options)
+        assert together.texts == alone.texts
+        assert together.evaluations < 4 * 3 * 12
+    streamed = [list(tiny_pipe.stream(index=n, **options))[-1].text for n in range(4)]
+    assert streamed == tiny_pipe.generate(4, **options).texts
 
 
 def test_without_a_wish_the_first_particle_is_the_text(tiny_pipe: Pipeline) -> None:

@@ -1,5 +1,6 @@
 """Samplers against closed forms: marginals, order of convergence, budgets, what is opened again."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -9,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from cdlm.control.estimate import Estimate
 from cdlm.data.tokenizer import build_tokenizer
 from cdlm.diffusion.model import DiffusionLM
-from cdlm.sampling.loop import _Draft, _reopened, _reviewed, _Run
+from cdlm.sampling.loop import _Draft, _reopened, _reviewed, _Run, trajectory
 from cdlm.sampling.randomness import TextNoise
 from cdlm.sampling.sampler import Sampler, Step
 from cdlm.sampling.samplers import DDIM, SAMPLERS, Clamp, Commit, DPMpp2M, QSample, Reopen
@@ -234,6 +236,52 @@ def test_a_round_that_leaves_more_doubt_is_undone_text_by_text() -> None:
 def test_a_round_must_have_an_evaluation_to_decide_with() -> None:
     with pytest.raises(ValueError, match="give Reopen more steps"):
         Reopen(steps=1, look=0.2)
+
+
+@pytest.mark.parametrize(
+    "inner", [DDIM(eta=0.0), Commit(floor=0.9), Reopen(Commit(floor=1.0), look=0.3), Clamp(Doubting())]
+)
+def test_clamp_is_its_inner_sampler_but_for_the_moves(inner: Sampler) -> None:
+    """It answers every hook, so that none falls back to what a bare sampler says."""
+    hooks = {name for name in vars(Sampler) if not name.startswith("_")}
+    assert hooks <= set(vars(Clamp))
+    outer = Clamp(inner)
+    assert (outer.plan(20), outer.informs, outer.undoes) == (inner.plan(20), inner.informs, inner.undoes)
+
+
+class Still(DDIM):
+    """Draws every latent anew, whatever is believed: clamping an estimate has no effect."""
+
+    def move(self, model: DiffusionLM, state: State, estimate: Estimate, t_next: Tensor, eps: Tensor) -> Tensor:
+        return eps
+
+
+def test_clamped_rounds_are_undone_like_others() -> None:
+    """And what is paid is read."""
+    inner = Reopen(Commit(Still(), floor=1.0), rounds=3, steps=3, share=0.5, look=0.3)
+    given = {"steering": TiltPosterior(), "controllers": [], "vocabulary": build_tokenizer(["a b"] * 20), "steps": 24}
+
+    def written(sampler: Sampler) -> Tensor:
+        noise = TextNoise(0, range(8), torch.device("cpu"))
+        *_, last = trajectory(MODEL, open_canvas(8, 6), sampler=sampler, noise=noise, **given)
+        return last.tokens
+
+    assert torch.equal(written(Clamp(inner)), written(inner))
+    assert not torch.equal(written(replace(inner, undo=False)), written(inner))
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: Commit(Commit()), "Commit asks its inner sampler for moves alone, Commit would decide nothing"),
+        (lambda: Commit(Clamp(Reopen(look=0.3))), "Reopen would decide nothing"),
+        (lambda: Reopen(Reopen(look=0.3)), "give one of them more rounds"),
+        (lambda: Reopen(Clamp(Reopen())), "give one of them more rounds"),
+    ],
+)
+def test_a_sampler_that_would_be_ignored_is_refused(make: Callable[[], Sampler], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        make()
 
 
 @settings(max_examples=40)
