@@ -253,7 +253,7 @@ class Writer:
         return Written(
             text=text,
             words=tuple(span.text for span in self.tokenizer.spans(text)),
-            verdicts=tuple(wish.judge(text, self.tokenizer) for wish in controllers),
+            verdicts=tuple(wish.explained(wish.judge(text, self.tokenizer), fills) for wish in controllers),
             fills=fills,
             surprise=float(surprise.mean()) if len(surprise) else 0.0,
             evaluations=int(last.evaluations[paid].sum()),

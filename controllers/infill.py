@@ -1,7 +1,10 @@
 """Infill: a template whose context stays as typed and whose gaps are written."""
 
 import re
-from dataclasses import dataclass, field
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache
 
 import numpy as np
 
@@ -65,7 +68,40 @@ class Infill(Controller):
         found = re.fullmatch(pattern, text, re.DOTALL)
         if not found:
             return Verdict(self.name, False, 0.0, "the context is not verbatim")
-        return Verdict(self.name, True, 1.0, "context verbatim, filled: " + " | ".join(found.groups()))
+        return Verdict(self.name, True, 1.0, _filled(_read(self.parts, text, vocabulary) or found.groups()))
+
+    def explained(self, verdict: Verdict, fills: Sequence[str]) -> Verdict:
+        """Which words of a text fill which gap the text alone does not always tell; the writer knows."""
+        return replace(verdict, detail=_filled(fills)) if verdict.satisfied else verdict
+
+
+def _filled(fills: Sequence[str]) -> str:
+    return "context verbatim, filled: " + " | ".join(fills)
+
+
+def _read(parts: Sequence[str | Gap], text: str, vocabulary: Vocabulary) -> tuple[str, ...] | None:
+    """What stands in the gaps of a text, each with as many words as it may have; the first of several ways, or None."""
+    spans = vocabulary.spans(text)
+    starts, ends = [span.start for span in spans], [span.end for span in spans]
+    stops = sorted({*starts, *ends, len(text)})
+
+    def words(start: int, end: int) -> int:
+        return max(0, bisect_right(ends, end) - bisect_left(starts, start))
+
+    @cache
+    def rest(part: int, at: int) -> tuple[str, ...] | None:
+        if part == len(parts):
+            return () if at == len(text) else None
+        here = parts[part]
+        if isinstance(here, str):
+            return rest(part + 1, at + len(here)) if text.startswith(here, at) else None
+        for end in (at, *stops[bisect_right(stops, at) :]):
+            fits = here.low <= words(at, end) <= (len(spans) if here.high is None else here.high)
+            if fits and (found := rest(part + 1, end)) is not None:
+                return (text[at:end].strip(), *found)
+        return None
+
+    return rest(0, 0)
 
 
 def _gap(spec: str) -> Gap:

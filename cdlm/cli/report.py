@@ -166,12 +166,13 @@ def _json(value: Any) -> str:
 
 def with_gaps(layout: "Layout") -> Draw:
     """Draws what was written into the gaps of a template bold, the given context as it is."""
-    from cdlm.control.layout import Gap
+    from cdlm.control.layout import Context
+    from cdlm.service.difference import filled
+
+    template = [piece.text if isinstance(piece, Context) else None for piece in layout.pieces]
 
     def draw(written: "Written") -> Text:
-        fills = iter(written.fills)
-        parts = [(next(fills), "bold cyan") if isinstance(p, Gap) else (p.text, "") for p in layout.pieces]
-        drawn = Text.assemble(*parts)
-        return drawn if drawn.plain == written.text else Text(written.text)
+        segments = filled(template, written.fills, written.text)
+        return Text.assemble(*((s.text, "bold cyan" if s.kind == "come" else "") for s in segments))
 
     return draw

@@ -114,6 +114,10 @@ class Controller(ABC):
     def judge(self, text: str, vocabulary: Vocabulary) -> Verdict:
         """Check a finished text, from the text alone."""
 
+    def explained(self, verdict: Verdict, fills: Sequence[str]) -> Verdict:
+        """The verdict on a text that was just written, which may say what went into its gaps; what it says holds or not."""
+        return verdict
+
     @classmethod
     def choices(cls, shelf: Shelf, given: Mapping[str, Any]) -> Mapping[str, Sequence[str]]:
         """For fields whose values the model knows: what a form offers, with what is ``given`` so far.

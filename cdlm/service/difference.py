@@ -29,7 +29,16 @@ def word_difference(old: str, new: str) -> list[Segment]:
 
 
 def filled(template: list[str | None], fills: tuple[str, ...], text: str) -> list[Segment]:
-    """A filled template: the given stretches ``same``, what was written (None in ``template``) ``come``."""
-    rest = iter(fills)
-    found = [Segment(part, "same") if part is not None else Segment(next(rest, ""), "come") for part in template]
+    """A filled template: the given stretches ``same``, what was written (None in ``template``) ``come``.
+
+    A blank that parts two of them is no part of either.
+    """
+    rest, found, at = iter(fills), [], 0
+    for part in template:
+        segment = Segment(part, "same") if part is not None else Segment(next(rest, ""), "come")
+        if not text.startswith(segment.text, at) and text.startswith(" ", at):
+            found.append(Segment(" ", "same"))
+            at += 1
+        found.append(segment)
+        at += len(segment.text)
     return found if "".join(s.text for s in found) == text else [Segment(text, "same")]

@@ -13,6 +13,7 @@ from cdlm.data.tokenizer import build_tokenizer
 from cdlm.data.words import split_words
 from cdlm.lengths import LengthModel
 from cdlm.pipeline import Pipeline
+from cdlm.service.difference import filled
 from controllers import Infill, Length
 
 RNG = np.random.default_rng(0)
@@ -102,6 +103,43 @@ def test_the_judge_reads_the_text_alone() -> None:
     for wrong in ("a [b] x y c", "a b x c.", "A [b] x c.", "a  [b] x c."):
         assert not wish.judge(wrong, WORDS).satisfied
     assert wish.judge("a [b] one\ntwo c.", WORDS).satisfied  # a line break is a character like any other
+
+
+@pytest.mark.parametrize(
+    ("template", "text", "fills"),
+    [
+        ("[1][*] near", "a cheap pub near", ["a", "cheap pub"]),
+        ("[*][1] near", "a cheap pub near", ["a cheap", "pub"]),
+        ("[1][2][1]", "a cheap pub .", ["a", "cheap pub", "."]),
+        ("[0-1][1]", "pub", ["", "pub"]),
+        ("[2] pub [1-2]", "a pub pub near", ["a pub", "near"]),
+        ("[2] pub [1-2]", "near pub pub pub", ["near pub", "pub"]),
+        ("the [*]", "the  pub", ["pub"]),
+        ("[1] pub", "a b pub", ["a b"]),  # more words than were asked for: shown as they stand
+    ],
+)
+def test_the_judge_finds_what_fills_each_gap_by_its_size(template: str, text: str, fills: list[str]) -> None:
+    verdict = Infill(template).judge(text, WORDS)
+    assert verdict.satisfied
+    assert verdict.detail == "context verbatim, filled: " + " | ".join(fills)
+
+
+@pytest.mark.parametrize("kind", ["word", "bpe"])
+@pytest.mark.parametrize(
+    "template", ["[1][*] near the park .", "[1-3][1-3][*]", "[*] is a [*] a [*]", "Zizzi[2][1] food[*].", "[1-2] [1-2]"]
+)
+def test_the_report_says_what_was_written_into_each_gap(
+    tiny_pipe: Pipeline, tiny_bpe_pipe: Pipeline, template: str, kind: str
+) -> None:
+    """Also where the text alone leaves open which words belong to which gap."""
+    pipe = {"word": tiny_pipe, "bpe": tiny_bpe_pipe}[kind]
+    pieces = pipe.plan([Infill(template)]).pieces
+    for written in pipe.infill(template, count=8, num_inference_steps=2, temperature=2.0):
+        (verdict,) = written.verdicts
+        assert verdict.detail == "context verbatim, filled: " + " | ".join(written.fills)
+        shown = filled([p.text if isinstance(p, Context) else None for p in pieces], written.fills, written.text)
+        assert "".join(s.text for s in shown) == written.text
+        assert tuple(s.text for s in shown if s.kind == "come") == written.fills
 
 
 ODD = [
