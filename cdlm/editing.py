@@ -61,7 +61,7 @@ class Edit:
     ) -> dict[int, Written]:
         """One rewritten text per key."""
         keys, size = list(keys), settings.texts_at_once
-        self._check_length(controllers, writer.tokenizer)
+        self._check_plan(controllers, writer.tokenizer)
         strange = {owner for owner, i in zip(self.owner, self.ids, strict=True) if i == writer.tokenizer.unk_id}
         kept = [owner in strange for owner in self.owner]  # a word is unknown if a piece of it is
         if self.strength == 0 or all(kept):
@@ -111,21 +111,22 @@ class Edit:
     def _begins(self) -> tuple[int, ...]:
         return tuple(int(n == 0 or self.owner[n] != self.owner[n - 1]) for n in range(len(self.owner)))
 
-    def _check_length(self, controllers: Sequence[Controller], vocabulary: Vocabulary) -> None:
-        words = len(self.starts)
+    def _check_plan(self, controllers: Sequence[Controller], vocabulary: Vocabulary) -> None:
+        layout = Layout((), len(self.starts), len(self.starts))
         for wish in controllers:
             if wish.name == "infill":
                 raise WishError("edit: a template cannot be edited; use infill")
             try:
-                wish.plan(Layout((), 0, words), vocabulary, np.random.default_rng(0))
-                wish.plan(Layout((), words, words), vocabulary, np.random.default_rng(0))
+                layout = wish.plan(layout, vocabulary, np.random.default_rng(0))
             except (WishError, LayoutError) as error:
                 wish.plan(
                     free_layout(_ANY_WORDS), vocabulary, np.random.default_rng(0)
                 )  # what fails there, too, says why
-                kept = f"an edit keeps the number of words, {words} here"
+                kept = f"an edit keeps the number of words, {layout.high} here"
                 fix = "leave that out, or use generate for a new text, infill for one with gaps"
                 raise WishError(f"{kept}; {error}; {fix}") from None
+        for wish in controllers:
+            wish.review(layout, vocabulary)
 
     def render(self, tokens: Sequence[int], vocabulary: Vocabulary) -> str:
         """The typed text with the changed words put in place; everything else stays character for character."""

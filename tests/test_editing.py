@@ -130,6 +130,7 @@ def test_edits_run_in_batches_of_the_size_that_is_asked_for(
         ({"controllers": [Infill("[2]")]}, "a template cannot be edited"),
         ({"controllers": [Keywords(include=["qwrtz"])]}, "does not know"),
         ({"controllers": [Keywords(include=["cheap"] * 1, at={"cheap": 12})]}, "need 12 words"),
+        ({"controllers": [Keywords(include=["pub"]), Keywords(exclude=["pub"])]}, "another wish includes 'pub'"),
         ({"count": 0}, "count is a whole number"),
         ({"on_unsatisfied": "x"}, "on_unsatisfied is"),
     ],

@@ -28,6 +28,9 @@ class OnTop(Steering):
     def moves(self) -> frozenset[str]:
         return self.inner.moves
 
+    def reaches(self, wish: Controller) -> bool:
+        return self.inner.reaches(wish)
+
     @property
     def particles(self) -> int:
         return self.inner.particles

@@ -42,6 +42,9 @@ class Particles(OnTop):
     def particles(self) -> int:
         return self.count
 
+    def reaches(self, wish: Controller) -> bool:
+        return bool(wish.reads & self.moves)  # they are chosen by its energy, if nothing else
+
     def cost(self, wishes: Sequence[Controller]) -> float:
         return self.inner.cost(wishes) + sum(w.cost for w in wishes) / self.every
 

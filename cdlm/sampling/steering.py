@@ -28,6 +28,10 @@ class Steering(ABC):
         """What it changes: the estimate, the latent, or both."""
         return frozenset()
 
+    def reaches(self, wish: Controller) -> bool:
+        """Whether the soft part of a wish can have an effect."""
+        return bool(wish.reads & self.moves)
+
     @property
     def particles(self) -> int:
         """Candidates that are written of every text, side by side in the batch."""
@@ -80,8 +84,8 @@ def check_paths(sampler: Sampler, steering: Steering, wishes: Sequence[Controlle
         if not wish.soft or not wish.weight:
             continue
         kind = type(steering).__name__
-        if not wish.reads & steering.moves:
-            raise WishError(f"{kind} cannot serve {wish.name}, which does not read what it moves; use steering=tilt")
+        if not steering.reaches(wish):
+            raise WishError(f"{kind} cannot serve {wish.name}, which does not read what it changes; use steering=tilt")
         if steering.moves != {"estimate"} and not sampler.informs:
             raise WishError(
                 f"{kind} cannot serve {wish.name} here: {type(sampler).__name__} keeps open positions at pure noise, so "
@@ -104,6 +108,9 @@ class TiltPosterior(Steering):
     @property
     def moves(self) -> frozenset[str]:
         return frozenset({"estimate"})
+
+    def reaches(self, wish: Controller) -> bool:
+        return super().reaches(wish) and (self.energies or type(wish).evidence is not Controller.evidence)
 
     def estimate(
         self, model: DiffusionLM, evaluate: Evaluate, z: Latent, wishes: Sequence[Controller], vocabulary: Vocabulary

@@ -14,7 +14,7 @@ from cdlm.control.layout import LayoutError
 from cdlm.pipeline import Pipeline
 from cdlm.sampling.particles import Particles
 from cdlm.sampling.samplers import Commit, Reopen
-from cdlm.sampling.steering import DescendLatent, ShiftEstimate, Steering
+from cdlm.sampling.steering import DescendLatent, ShiftEstimate, Steering, TiltPosterior
 from cdlm.shelf import WEIGHTS
 from controllers import (
     Attribute,
@@ -208,6 +208,16 @@ def test_moving_latents_that_are_pure_noise(
 ) -> None:
     with refused(taught_pipe, r"keeps open positions at pure noise.* use steering=tilt, or a sampler .*ddim"):
         taught_pipe.generate(1, controllers=[wish], num_inference_steps=3, steering=steering, **options)
+
+
+def test_energies_that_nothing_follows(taught_pipe: Pipeline) -> None:
+    """Without their gradients only log-evidence has an effect, and choosing among particles."""
+    blind, few = TiltPosterior(energies=False), {"num_inference_steps": 2}
+    for wish in (Sentiment("positive"), Attribute("opening", "place")):
+        with refused(taught_pipe, f"TiltPosterior cannot serve {wish.name}, .* use steering=tilt"):
+            taught_pipe.generate(1, controllers=[wish], steering=blind, **few)
+        taught_pipe.generate(1, controllers=[wish], steering=Particles(inner=blind, count=2), **few)
+    taught_pipe.generate(1, controllers=[PartOfSpeech("* DET NOUN *")], steering=blind, **few)
 
 
 def test_latents_that_know_something_may_be_moved(taught_pipe: Pipeline) -> None:
