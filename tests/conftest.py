@@ -8,7 +8,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import importlib.util
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -153,10 +153,16 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> TinyRun:
     return _tiny(tmp_path_factory, "tiny")
 
 
-def _tiny(factory: pytest.TempPathFactory, name: str, **data: object) -> TinyRun:
+def _shared(factory: pytest.TempPathFactory, name: str) -> Path:
+    """A folder for all workers of a test session; whoever fills it holds the lock beside what is in it."""
     base = factory.getbasetemp()
     root = (base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base) / name
     root.mkdir(exist_ok=True)
+    return root
+
+
+def _tiny(factory: pytest.TempPathFactory, name: str, **data: object) -> TinyRun:
+    root = _shared(factory, name)
     run = TinyRun(root / "corpus.txt", root / "run", tiny_sentences())
     with FileLock(root / "lock"):
         if not (root / "done").exists():
@@ -203,3 +209,51 @@ def tiny_bpe_pipe(tiny_bpe_model_folder: Path) -> "Pipeline":
 def toy_sentences() -> tuple[str, ...]:
     """All sentences of the toy grammar, each equally likely."""
     return tiny_sentences()
+
+
+def _with_heads(
+    pipe: "Pipeline", tasks: Sequence[str], texts: Sequence[str], factory: pytest.TempPathFactory, name: str
+) -> "Pipeline":
+    from tests.controllers.heads import train_tiny  # noqa: PLC0415
+
+    root = _shared(factory, name)
+    with FileLock(root / "lock"):
+        for task in tasks:
+            if not (root / task).is_dir():
+                train_tiny(pipe, task, texts, root / task)
+    return type(pipe)(pipe.model, pipe.tokenizer, pipe.lengths, root)
+
+
+@pytest.fixture(scope="session")
+def taught_pipe(
+    tiny_pipe: "Pipeline", toy_sentences: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory
+) -> "Pipeline":
+    """The word-level model and a head for every task. Nothing may write into its folder."""
+    from tests.controllers.heads import TASKS  # noqa: PLC0415
+
+    return _with_heads(tiny_pipe, list(TASKS), toy_sentences, tmp_path_factory, "tiny-heads")
+
+
+@pytest.fixture(scope="session")
+def taught_bpe_pipe(
+    tiny_bpe_pipe: "Pipeline", toy_sentences: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory
+) -> "Pipeline":
+    """The byte-pair model and a head that reads whole texts."""
+    return _with_heads(tiny_bpe_pipe, ["attribute"], toy_sentences, tmp_path_factory, "tiny-bpe-heads")
+
+
+@pytest.fixture(scope="session")
+def reversing_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that reverses its source, in ``run/best``, and a head that knows how its texts end, in ``heads/labels``."""
+    from tests.reversing import draw, labelled, reverse, train_reversing  # noqa: PLC0415
+
+    root = _shared(tmp_path_factory, "reversing")
+    with FileLock(root / "lock"):
+        if not (root / "heads").is_dir():
+            from cdlm.training.controllers import train_controller  # noqa: PLC0415
+
+            train_reversing(root)
+            table = labelled(root, [(source, reverse(source)) for source in draw(300, 11)])
+            out = root / "heads" / "labels"
+            train_controller(root / "run" / "best", "labels", table, out, source_column="given", steps=40)
+    return root

@@ -1,9 +1,7 @@
 """Writing from a source: a small model that was really trained to reverse what it is given."""
 
-import csv
 import json
 import logging
-import random
 from pathlib import Path
 from typing import Any
 
@@ -23,45 +21,16 @@ from cdlm.settings import Settings
 from cdlm.training.controllers import ControllerError, train_controller
 from cdlm.training.plan import plan_run
 from cdlm.training.remarks import remarks
-from cdlm.training.run import train
 from controllers import Keywords, Length
+from tests.reversing import WORDS, draw, labelled, reverse, settings, write_pairs
 
-WORDS = "red blue green cat dog bird tree house river moon sun".split()
-BACKBONE = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 2}
 FEW: dict[str, Any] = {"num_inference_steps": 6}
 
 
-def draw(count: int, seed: int) -> list[str]:
-    rng = random.Random(seed)
-    return [" ".join(rng.choices(WORDS, k=rng.randint(3, 5))) for _ in range(count)]
-
-
-def reverse(text: str) -> str:
-    return " ".join(reversed(text.split()))
-
-
-def settings(folder: Path, **changes: Any) -> dict[str, Any]:
-    run = {"steps": 160, "tokens_per_batch": 1024, "learning_rate": 6e-3, "warmup_steps": 20, "ema_decay": 0.97}
-    run |= {"source_dropout": 0.15, "hints": 0.0, "eval_every": 500, "save_every": 500, "refit_every": 20, "preview": 0}
-    run |= {"dtype": "float32", "device": "cpu"} | changes.pop("train", {})
-    model = {"embedding_dim": 16, "max_length": 9, "max_source_length": 7, "backbone": BACKBONE}
-    data = {"train": str(folder / "pairs.csv"), "source_column": "given", "text_column": "text", "min_count": 1}
-    data |= changes.pop("data", {})
-    return {"data": data, "model": model | changes.pop("model", {}), "train": run, "output": str(folder / "run")}
-
-
-def write_pairs(folder: Path, sources: list[str]) -> None:
-    rows = "\n".join(f"{text},{reverse(text)}" for text in sources)
-    (folder / "pairs.csv").write_text(f"given,text\n{rows}\n", encoding="utf-8")
-
-
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(reversing_folder: Path) -> Path:
     """A run of some seconds; its model reverses three to five words."""
-    home = tmp_path_factory.mktemp("reverse")
-    write_pairs(home, draw(3000, 0))
-    train(parse_config(settings(home)))
-    return home
+    return reversing_folder
 
 
 @pytest.fixture(scope="module")
@@ -266,12 +235,9 @@ def test_pairs_left_out_or_doubled_are_told(tmp_path: Path, caplog: pytest.LogCa
 def test_head_learns_beside_the_sources_of_its_texts(folder: Path, tmp_path: Path) -> None:
     """Of a text of pure noise its source tells everything: whether it ends in one of half of the words."""
     sources = draw(300, 11)
-    ends = ["front" if source.split()[0] in WORDS[:6] else "back" for source in sources]
-    rows = [(source, reverse(source), label) for source, label in zip(sources, ends, strict=True)]
-    with (tmp_path / "ends.csv").open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file).writerows([("given", "text", "label"), ("", "red cat moon", "back"), *rows])
+    table = labelled(tmp_path, [("", "red cat moon"), *((source, reverse(source)) for source in sources)])
     model = folder / "run" / "best"
-    given = {"data": tmp_path / "ends.csv", "out": tmp_path / "head"}
+    given = {"data": table, "out": tmp_path / "head"}
     head = train_controller(model, "labels", **given, source_column="given", steps=40)
     facts = json.loads((head / "head.json").read_text(encoding="utf-8"))["facts"]
     assert facts["figures"]["label, all noised"] > facts["figures"]["label, most frequent"] + 0.3
