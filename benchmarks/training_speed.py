@@ -1,7 +1,8 @@
 """What a training step of a model costs, beside its own matrix products alone; ``benchmarks/speed.py`` writes the report.
 
 Training is compared step by step with its own products: hooks note the shape of every linear layer of a step, forward and
-backward, and just these products are then timed alone in bf16. A training step that did nothing else would reach 100 %.
+backward, and just these products are then timed alone, in the number format of the step. A training step that did nothing
+else would reach 100 %.
 """
 
 import tempfile
@@ -21,6 +22,7 @@ from transformers import TrainerCallback
 from cdlm.config import ModelConfig, RunConfig, parse_config
 from cdlm.data.corpus import Corpus
 from cdlm.diffusion.model import DiffusionLM
+from cdlm.machine import number_format
 from cdlm.pipeline import Pipeline
 from cdlm.training.plan import Plan
 from cdlm.training.run import build_trainer
@@ -122,7 +124,7 @@ class Interleaved(TrainerCallback):
 
 
 def seconds_alone(products: Sequence[Product]) -> float:
-    """The products one after the other in bf16, on operands made beforehand."""
+    """The products one after the other, on operands made beforehand."""
     work = [product for p in products for product in _operands(p)]
     began = time.perf_counter()
     for left, right in work:
@@ -132,9 +134,8 @@ def seconds_alone(products: Sequence[Product]) -> float:
 
 def _operands(p: Product) -> Iterator[tuple[Tensor, Tensor]]:
     """x W^T forward; g W for the input and g^T x for the weight backward."""
-    x, weight, grad = (
-        torch.ones(s, dtype=torch.bfloat16) for s in ((p.rows, p.inner), (p.outer, p.inner), (p.rows, p.outer))
-    )
+    kind = getattr(torch, number_format("auto", "cpu"))
+    x, weight, grad = (torch.ones(s, dtype=kind) for s in ((p.rows, p.inner), (p.outer, p.inner), (p.rows, p.outer)))
     yield x, weight.T
     if p.backward:
         yield grad, weight

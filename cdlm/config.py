@@ -167,7 +167,9 @@ class TrainConfig(Section):
         None, ge=1, description="stop after so many evaluations without a better validation loss"
     )
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="auto: a GPU where there is one")
-    dtype: Literal["float32", "bfloat16"] = Field("bfloat16", description="of products; weights are float32")
+    dtype: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="of products, weights are float32; auto: bfloat16 where the machine multiplies it natively"
+    )
     seed: int = Field(0, ge=0, lt=2**32, description="the same seed, the same model")
 
     @model_validator(mode="after")

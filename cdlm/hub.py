@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cdlm.files import write_folder
+from cdlm.machine import number_format
 
 if TYPE_CHECKING:
     from cdlm.data.tokenizer import TextTokenizer
@@ -76,7 +77,7 @@ def _check(folder: Path) -> None:
 def place_model(model: "DiffusionLM", device: str, dtype: str) -> "DiffusionLM":
     """Move a network for inference: the encoder in ``dtype``, embeddings, clock and heads in fp32.
 
-    ``auto``: device cuda where there is one; dtype bfloat16 on a GPU and on processors that multiply it natively.
+    ``auto``: device cuda where there is one; dtype as :mod:`cdlm.machine` finds it for that device.
 
     Raises:
         ModelNotFound: a device or dtype that this machine does not have.
@@ -88,8 +89,7 @@ def place_model(model: "DiffusionLM", device: str, dtype: str) -> "DiffusionLM":
         model = model.to(where)  # type: ignore[arg-type]
     except (RuntimeError, AssertionError) as error:
         raise ModelNotFound(f"device {device!r} cannot be used here: {str(error).splitlines()[0]}") from None
-    native = where.type == "cuda" or torch.cpu._is_avx512_bf16_supported()
-    chosen = ("bfloat16" if native else "float32") if dtype == "auto" else dtype
+    chosen = number_format(dtype, where)
     if chosen not in ("float32", "bfloat16", "float16"):
         raise ModelNotFound(f"dtype is auto, float32, bfloat16 or float16, not {dtype!r}")
     model.denoiser.backbone.to(getattr(torch, chosen))

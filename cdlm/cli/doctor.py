@@ -73,6 +73,7 @@ def checks(output: Path, quick: bool) -> Iterator[tuple[str, Check]]:
     yield "python", check_python
     yield "packages", check_packages
     yield "accelerator", check_accelerator
+    yield "number format", check_number_format
     yield "output folder", partial(check_writable, output)
     yield "disk", partial(check_disk, output)
     for name, modules in EXTRAS.items():
@@ -141,12 +142,22 @@ def check_accelerator() -> Finding:
     """A GPU that really multiplies, where there is one."""
     import torch
 
-    device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    from cdlm.machine import found_device
+
+    device = found_device()
     product = torch.ones(8, 8, device=device) @ torch.ones(8, 8, device=device)
     named = f"{torch.cuda.device_count()} × {torch.cuda.get_device_name(0)}" if device == "cuda" else device
     found = f"{named}, {torch.get_num_threads()} threads" if device == "cpu" else named
     good = float(product.sum()) == 512
     return Finding("accelerator", good, found, "it multiplies wrong: update its driver, or train.device=cpu")
+
+
+def check_number_format() -> Finding:
+    """What ``auto`` of ``train.dtype`` and ``--dtype`` is here."""
+    from cdlm.machine import about_format, found_device, number_format
+
+    device = found_device()
+    return Finding("number format", True, f"auto is {about_format(number_format('auto', device), device)}")
 
 
 def check_writable(output: Path) -> Finding:

@@ -71,6 +71,8 @@ def _model(plan: "Plan", parameters: int) -> Facts:
 
 
 def _time(plan: "Plan", seconds: float, where: str, max_minutes: float | None) -> Facts:
+    from cdlm.training.remarks import on_format
+
     train = plan.config.train
     batch = f"{train.tokens_per_batch:,} tokens"
     batch += f" × {train.gradient_accumulation_steps}" if train.gradient_accumulation_steps > 1 else ""
@@ -79,7 +81,8 @@ def _time(plan: "Plan", seconds: float, where: str, max_minutes: float | None) -
     if max_minutes is not None:
         fitting = min(train.steps, int(60 * max_minutes / seconds))
         limit = [("limit", f"{max_minutes:g} min hold about {fitting:,} of {train.steps:,} steps")]
-    return [("steps", f"{train.steps:,} of {batch}: {plan.epochs:.1f} epochs"), ("time", estimate), *limit]
+    steps = f"{train.steps:,} of {batch}: {plan.epochs:.1f} epochs"
+    return [("steps", steps), ("products", on_format(plan)), ("time", estimate), *limit]
 
 
 def _place(plan: "Plan", checkpoint: Path | None) -> Facts:

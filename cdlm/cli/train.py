@@ -128,7 +128,7 @@ def _run(settings: "RunConfig", console: Console, max_minutes: float | None, res
             preview=preview,
             report=watched.update,
             stop=signals.wanted,
-            planned=None if quiet else lambda plan: _show_corpus(plan, console),
+            planned=None if quiet else lambda plan: _show_plan(plan, console),
         )
     last = watched.last
     ended = last is None or last.step >= last.steps
@@ -150,9 +150,10 @@ def _why(signal: Signals | None, late: bool) -> str:
     return "the time limit; the same command goes on" if late else "no better evaluation since train.patience"
 
 
-def _show_corpus(plan: "Plan", console: Console) -> None:
-    from cdlm.training.remarks import remarks
+def _show_plan(plan: "Plan", console: Console) -> None:
+    from cdlm.training.remarks import on_format, remarks
 
+    console.print(Text(f"train.dtype: {on_format(plan)}", "dim"), soft_wrap=True)
     for remark in remarks(plan):
         console.print(Text(f"corpus: {remark}", "dim"), soft_wrap=True)
 

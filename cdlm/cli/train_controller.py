@@ -84,7 +84,11 @@ def train_controller(
     console, started = screen(), monotonic()
     warn_on(console)
     with _Screen(console) as shown:
+        from cdlm.machine import about_format, number_format
         from cdlm.training.controllers import train_controller as run
+
+        device = "cpu"  # where heads are trained
+        console.print(Text(f"products: {about_format(number_format('auto', device), device)}", "dim"), soft_wrap=True)
 
         folder = run(
             model,

@@ -140,4 +140,5 @@ def made_of(bench: Bench) -> dict[str, str]:
     )
     lengths, temperature = bench.pipe.lengths.fingerprint, str(bench.pipe.model.config.free_temperature)
     known = {"lengths": lengths, "free temperature": temperature, "options": repr(bench.options), "code": code()}
+    known |= {"number format": str(bench.pipe.model.denoiser.backbone.dtype)}
     return {"model": shelf.fingerprint, **heads, **known}

@@ -56,7 +56,7 @@ def check_claim(plan: Plan, out: Path, resume: bool) -> Path | None:
         fix = f"choose another output=, or restore the corpus{times} to resume"
         raise ValueError(f"{out} was trained on other data; {fix}")
     if changed := _changed(settings, plan.config):
-        raise ValueError(f"{out} was started with another {changed} ({settings}); choose another output= to change it")
+        raise ValueError(f"{out} was started with another {changed}; choose another output= to change it")
     if not checkpoints:
         _check_unsaved(out / BEST, plan.config)
     return last_whole_checkpoint(out)
@@ -107,14 +107,17 @@ def _read(file: Path) -> dict[str, Any]:
 
 
 def _changed(settings: Path, config: RunConfig) -> str:
-    """The first setting that differs, or nothing. Paths may: the data's fingerprint says what was read."""
+    """The first setting that differs, in words, or nothing. Paths may: the data's fingerprint says what was read."""
     try:
         recorded = parse_config(yaml.safe_load(settings.read_text(encoding="utf-8")))
     except (ConfigError, yaml.YAMLError, UnicodeDecodeError):
-        return "configuration"
+        return f"configuration ({settings})"
     paths = {"output", "data.train", "data.validation"}
     old, new = (dict(_leaves(c.model_dump(mode="json"))) for c in (recorded, config))
-    return next((key for key in [*new, *old] if key not in paths and new.get(key) != old.get(key)), "")
+    key = next((key for key in [*new, *old] if key not in paths and new.get(key) != old.get(key)), "")
+    if key == "train.dtype":  # what `auto` is here may differ from what it was where the run began
+        return f"{key}, {old[key]} and not {new[key]} ({settings}); give {key}={old[key]} to go on here"
+    return f"{key} ({settings})" if key else ""
 
 
 def _leaves(tree: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

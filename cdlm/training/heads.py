@@ -14,6 +14,7 @@ from cdlm.control.heads import ArcHead, Head, SpanHead, TextHead, TokenHead, mak
 from cdlm.control.reading import HeadConfig, Reading
 from cdlm.diffusion.model import DiffusionLM
 from cdlm.diffusion.objective import NoisedBatch, denoise
+from cdlm.machine import number_format
 from cdlm.training.examples import IGNORED, Example, HeadBatches
 from cdlm.training.noising import ClockMixture, Noising
 
@@ -124,7 +125,6 @@ def train_head(  # noqa: PLR0913 - what is trained, on what, for how long
         raise ValueError(f"no labelled text has 1 to {model.config.max_length - 2} tokens")
     head = make_head(config)
     start_lexicon(head, usable)
-    on_cpu = model.device.type == "cpu"
     arguments = TrainingArguments(
         output_dir=str(out),
         max_steps=steps,
@@ -133,8 +133,8 @@ def train_head(  # noqa: PLR0913 - what is trained, on what, for how long
         lr_scheduler_type="cosine",
         warmup_steps=min(100, steps // 10),
         weight_decay=0.01,
-        bf16=not on_cpu or torch.cpu._is_avx512_bf16_supported(),
-        use_cpu=on_cpu,
+        bf16=number_format("auto", model.device) == "bfloat16",
+        use_cpu=model.device.type == "cpu",
         save_strategy="no",
         logging_steps=100,
         report_to=[],

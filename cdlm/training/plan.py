@@ -16,6 +16,7 @@ from cdlm.data.tokenizer import TextTokenizer, build_tokenizer
 from cdlm.diffusion.configuration import DiffusionLMConfig
 from cdlm.diffusion.denoiser import backbone_config
 from cdlm.diffusion.model import DiffusionLM
+from cdlm.machine import found_device, number_format
 from cdlm.training.corpora import read_corpus
 from cdlm.training.noising import Pair
 from cdlm.training.pairs import PairSources, read_pair_corpus, source_room
@@ -32,7 +33,7 @@ _SCRIPTS_OF = 10_000
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run would do, before anything is written."""
+    """What a run would do, before anything is written; the configuration says what ``auto`` of ``train.dtype`` is here."""
 
     config: RunConfig
     corpus: Corpus
@@ -108,8 +109,7 @@ def plan_corpus(
             )
     model = _model_config(config, tokenizer, texts, apart=spaced(scripts(corpus.train[:_SCRIPTS_OF])))
     backbone_config(model)  # refuses a wrong setting before anything is written
-    on_cpu(config.train.device)
-    return Plan(config, corpus, tokenizer, texts, held_out, model, stream, too_long)
+    return Plan(_with_number_format(config), corpus, tokenizer, texts, held_out, model, stream, too_long)
 
 
 def _plan_pairs(config: RunConfig) -> Plan:
@@ -121,8 +121,7 @@ def _plan_pairs(config: RunConfig) -> Plan:
     settings = _model_config(config, tokenizer, texts, apart=spaced(scripts(found.corpus.train[:_SCRIPTS_OF])))
     settings.max_source_length, settings.source_dropout = source_room(config.model), config.train.source_dropout
     backbone_config(settings)
-    on_cpu(config.train.device)
-    return Plan(config, found.corpus, tokenizer, texts, held_out, settings, sources=sources)
+    return Plan(_with_number_format(config), found.corpus, tokenizer, texts, held_out, settings, sources=sources)
 
 
 def _tokenizer(config: RunConfig, lines: Sequence[str]) -> TextTokenizer:
@@ -167,8 +166,15 @@ def _piece_counts(tokenizer: TextTokenizer, texts: Sequence[Sequence[int]], room
     return [int(count) for count in counts[: longest + 1]]
 
 
-def on_cpu(device: str) -> bool:
-    """Whether ``train.device`` means the processor here.
+def _with_number_format(config: RunConfig) -> RunConfig:
+    """What is recorded with a run, and compared when it goes on, is what it computes in."""
+    train = config.train
+    dtype = number_format(train.dtype, kind_of_device(train.device))
+    return config.model_copy(update={"train": train.model_copy(update={"dtype": dtype})})
+
+
+def kind_of_device(device: str) -> str:
+    """``cpu``, ``cuda`` or ``mps``: what ``train.device`` means here.
 
     Raises:
         ConfigError: it names an accelerator that torch does not find.
@@ -176,4 +182,4 @@ def on_cpu(device: str) -> bool:
     there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if not there.get(device, True):
         raise ConfigError(f"train.device={device}, but torch finds none here; use train.device=auto")
-    return device == "cpu" or (device == "auto" and not there["cuda"] and not there["mps"])
+    return found_device() if device == "auto" else device

@@ -1,7 +1,8 @@
-"""What becomes of every row of a corpus, in sentences for whoever trains on it."""
+"""What becomes of every row of a corpus, and of the numbers, in sentences for whoever trains on it."""
 
 from cdlm.config import DataConfig
-from cdlm.training.plan import Plan
+from cdlm.machine import about_format
+from cdlm.training.plan import Plan, kind_of_device
 
 
 def remarks(plan: Plan) -> list[str]:
@@ -21,6 +22,11 @@ def remarks(plan: Plan) -> list[str]:
     }
     where = "" if plan.stream is None else f", of the first {tally.rows:,} rows"
     return [*(f"{count:,} {rule}{where}" for rule, count in rules.items() if count), *_unheard(data)]
+
+
+def on_format(plan: Plan) -> str:
+    """The number format of the run, and whether it is the fast one of this machine."""
+    return about_format(plan.config.train.dtype, kind_of_device(plan.config.train.device))
 
 
 def _unheard(data: DataConfig) -> list[str]:

@@ -14,6 +14,7 @@ from cdlm.diffusion.model import DiffusionLM
 from cdlm.diffusion.objective import OBJECTIVES, NoisedBatch
 from cdlm.files import held, write_folder, write_json, write_text
 from cdlm.hub import fill_model_folder
+from cdlm.machine import number_format
 from cdlm.training.callbacks import Progress, StopWhen, Validate, Watch, time_limit
 from cdlm.training.checkpoint import NO_DEEPSPEED, facts, has_optimizer
 from cdlm.training.claim import BEST, FIGURES, RUN_FILE, bad_row_explained, claim
@@ -21,7 +22,7 @@ from cdlm.training.corpora import follow, token_batches
 from cdlm.training.distributed import Agree, from_main
 from cdlm.training.noising import ClockMixture, Noising, collate
 from cdlm.training.pairs import size_of
-from cdlm.training.plan import Plan, Preview, on_cpu, plan_run
+from cdlm.training.plan import Plan, Preview, kind_of_device, plan_run
 from cdlm.training.room import check_room, full_disk_explained
 from cdlm.training.trainer import DiffusionTrainer
 from cdlm.training.warm_start import start_weights
@@ -107,9 +108,14 @@ def build_trainer(plan: Plan, out: Path, callbacks: Sequence[TrainerCallback] = 
         objective=OBJECTIVES[train.objective],
         ema_decay=train.ema_decay,
         refit_every=train.refit_every,
-        autocast=torch.bfloat16 if train.dtype == "bfloat16" else None,
+        autocast=_autocast(settings),
         callbacks=callbacks,
     )
+
+
+def _autocast(config: RunConfig) -> torch.dtype | None:
+    wanted = number_format(config.train.dtype, kind_of_device(config.train.device))
+    return torch.bfloat16 if wanted == "bfloat16" else None
 
 
 def _noising(config: RunConfig, **changes: object) -> Noising:
@@ -145,7 +151,7 @@ def _arguments(config: RunConfig, out: Path) -> TrainingArguments:
         adam_beta2=train.adam_betas[1],
         weight_decay=train.weight_decay,
         max_grad_norm=train.max_grad_norm,
-        use_cpu=on_cpu(train.device),
+        use_cpu=kind_of_device(train.device) == "cpu",
         logging_steps=train.log_every,
         logging_nan_inf_filter=False,
         save_steps=train.save_every,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import logging
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -18,10 +19,13 @@ from transformers.trainer_utils import get_last_checkpoint
 
 from cdlm.data.batches import TokenBatches
 from cdlm.data.tokenizer import TextTokenizer
-from cdlm.files import write_folder
+from cdlm.files import write_folder, write_json
+from cdlm.machine import found_device, number_format
 
 log = logging.getLogger(__name__)
 
+FORMAT = "number_format.json"
+"""Beside checkpoints: what they were begun in."""
 IGNORED = -100
 """Label that the cross-entropy skips: padding."""
 
@@ -52,7 +56,8 @@ class TeacherRecipe:
     weight_decay: float = 0.1
     evaluate_every: int = 500
     seed: int = 0
-    bf16: bool = True
+    dtype: str = "auto"
+    """Of products: `auto`, `bfloat16` or `float32`, see `cdlm.machine`."""
     device: str | None = None
     """`cpu`, or nothing for the accelerator that torch finds."""
 
@@ -121,22 +126,42 @@ def fit(
     """Train on whole batches with transformers' Trainer; gives back the step that is best on `valid`.
 
     A run that was cut off goes on from the folder `checkpoints`.
+
+    Raises:
+        ValueError: it was begun in another number format.
     """
     with _working_folder(checkpoints) as folder:
+        arguments = _arguments(recipe, folder)
+        last = _begun(folder, "bfloat16" if arguments.bf16 else "float32")
         trainer = Trainer(
             model_init=start,  # type: ignore[arg-type]  # any module will do
-            args=_arguments(recipe, folder),
+            args=arguments,
             train_dataset=train,
             eval_dataset=valid,
             data_collator=_only,
             compute_loss_func=loss,
         )
-        trainer.train(resume_from_checkpoint=get_last_checkpoint(str(folder)) if folder.is_dir() else None)
+        trainer.train(resume_from_checkpoint=last)
     state, model = trainer.state, trainer.model
     log.info("best validation loss %.4f at %s", state.best_metric or 0.0, state.best_model_checkpoint)
     if model is None:
         raise TypeError("the trainer gave back no model")
     return model
+
+
+def _begun(folder: Path, dtype: str) -> str | None:
+    """The checkpoint to go on from, where there is one. The folder keeps the number format, which may not change on the way."""
+    note, last = folder / FORMAT, get_last_checkpoint(str(folder)) if folder.is_dir() else None
+    known = json.loads(note.read_text(encoding="utf-8"))["dtype"] if last and note.is_file() else dtype
+    if known != dtype:
+        raise ValueError(
+            f"{folder} was begun with dtype={known}, not {dtype}; go on with dtype={known} in the recipe, "
+            "or remove the folder to begin anew"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(note, {"dtype": dtype})
+    log.info("training in %s", dtype)
+    return last
 
 
 def _config(recipe: TeacherRecipe, tokenizer: TextTokenizer) -> GPT2Config:
@@ -180,7 +205,7 @@ def _arguments(recipe: TeacherRecipe, folder: Path) -> TrainingArguments:
         remove_unused_columns=False,
         dataloader_pin_memory=False,
         seed=recipe.seed,
-        bf16=recipe.bf16,
+        bf16=number_format(recipe.dtype, recipe.device or found_device()) == "bfloat16",
         use_cpu=recipe.device == "cpu",
     )
 

@@ -2,10 +2,10 @@
 
 import logging
 import shutil
-import time
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import torch
@@ -88,7 +88,7 @@ class DiffusionTrainer(Trainer):
         )
         self.ema = Ema(model, ema_decay)
         self.tokens_seen = 0
-        self._seconds_before, self._begun = 0.0, time.monotonic()
+        self._seconds_before, self._begun = 0.0, monotonic()
         self._staging: Path | None = None
         self.remove_callback(PrinterCallback)
         self.add_callback(_AfterStep(self))
@@ -98,7 +98,7 @@ class DiffusionTrainer(Trainer):
     @property
     def seconds(self) -> float:
         """Time that training took, that before the checkpoint it went on from included."""
-        return self._seconds_before + time.monotonic() - self._begun
+        return self._seconds_before + monotonic() - self._begun
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         alone = self.args.world_size == 1
@@ -109,7 +109,7 @@ class DiffusionTrainer(Trainer):
         if resume_from_checkpoint is not None:
             files.load_weights(self.network, Path(resume_from_checkpoint))  # whole, before they may be cut into shards
         prepared = super()._prepare_for_training(max_steps, train_dataloader, resume_from_checkpoint)  # type: ignore[no-untyped-call]
-        self._begun = time.monotonic()
+        self._begun = monotonic()
         self.callback_handler.model = self.network  # callbacks see the model, not what it is wrapped in
         return prepared
 

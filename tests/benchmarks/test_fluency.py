@@ -13,7 +13,7 @@ from cdlm.training.teacher import TeacherRecipe, train_teacher
 
 RECIPE = TeacherRecipe(
     layers=1, width=32, heads=2, positions=32, dropout=0.0, steps=60, tokens_per_batch=512, learning_rate=1e-2,
-    warmup=5, evaluate_every=60, bf16=False, device="cpu",
+    warmup=5, evaluate_every=60, dtype="float32", device="cpu",
 )  # fmt: skip
 
 

@@ -7,19 +7,38 @@ from pathlib import Path
 
 import pytest
 
-from cdlm import hub
+from cdlm import hub, machine
 from cdlm.cli import doctor
 
 
 def test_doctor_trains_and_writes(run, e2e, tmp_path):
     shown = run("doctor", "--output", str(tmp_path / "runs")).stdout
-    essential = ("python", "packages", "accelerator", "output folder", "disk", "bundled model", "training")
+    essential = (
+        "python",
+        "packages",
+        "accelerator",
+        "number format",
+        "output folder",
+        "disk",
+        "bundled model",
+        "training",
+    )
     for name in essential:
         assert f"✓ {name}" in shown
     assert "e2e writes: " in shown
     assert "20 steps, saved and read again" in shown
     assert not (tmp_path / "runs").exists(), "nothing is left behind"
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("native", "said"),
+    [("0", "auto is float32, as bfloat16 is not native here"), ("1", "auto is bfloat16, multiplied natively here")],
+)
+def test_doctor_says_what_auto_is(run, tmp_path, monkeypatch, native, said):
+    monkeypatch.setenv(machine.NATIVE, native)
+    monkeypatch.setattr(machine, "found_device", lambda: "cpu")
+    assert f"number format    {said}" in run("doctor", "--quick", "--output", str(tmp_path)).stdout
 
 
 def test_doctor_tells_machines(run, tmp_path):

@@ -49,6 +49,8 @@ def test_dry_run_tells_and_writes_nothing(run, config, tmp_path, monkeypatch):
         "12 of 512 tokens",
         "epochs",
         "about",
+        "products",
+        "float32",
     ):
         assert part in shown
     assert "on cpu" in shown
@@ -58,6 +60,7 @@ def test_dry_run_tells_and_writes_nothing(run, config, tmp_path, monkeypatch):
 
 def test_train_shows_figures_and_samples_and_resumes(run, config, tmp_path):
     shown = run("train", "--config", config).stdout
+    assert shown.startswith("train.dtype: float32"), "the first line says what it computes in"
     assert "step 6  validation loss" in shown
     assert "step 12  validation loss" in shown
     best = tmp_path / "out" / "best"

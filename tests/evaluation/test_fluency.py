@@ -18,7 +18,7 @@ SOURCE_NLL = math.log(4) + math.log(2) + 2 * math.log(2)
 
 RECIPE = TeacherRecipe(
     layers=1, width=32, heads=2, positions=16, dropout=0.0, steps=150, tokens_per_batch=512, learning_rate=1e-2,
-    warmup=10, evaluate_every=75, bf16=False, device="cpu",
+    warmup=10, evaluate_every=75, dtype="float32", device="cpu",
 )  # fmt: skip
 
 
@@ -167,7 +167,7 @@ def test_training_repeats_to_the_bit_and_goes_on_from_a_checkpoint(tokenizer, tm
     lines, valid = toy_lines(200, 0), toy_lines(20, 1)
     recipe = TeacherRecipe(
         layers=1, width=16, heads=2, positions=16, steps=20, tokens_per_batch=256, warmup=2, evaluate_every=10,
-        bf16=False, device="cpu",
+        dtype="float32", device="cpu",
     )  # fmt: skip
     first = train_teacher(lines, valid, tokenizer, tmp_path / "a", recipe, checkpoints=tmp_path / "steps")
     again = train_teacher(lines, valid, tokenizer, tmp_path / "b", recipe)

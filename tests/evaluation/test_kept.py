@@ -4,6 +4,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 from cdlm.diffusion.length import LengthHead
 from cdlm.evaluation import rivals
@@ -85,7 +86,8 @@ def test_the_model_is_made_of_its_heads_and_lengths_too(tmp_path: Path) -> None:
     head.mkdir()
     (head / "weights").write_bytes(b"one")
     shelf = SimpleNamespace(folder=tmp_path, tasks=["pos"], fingerprint="model")
-    model = SimpleNamespace(config=SimpleNamespace(free_temperature=1.0))
+    backbone = SimpleNamespace(dtype=torch.float32)
+    model = SimpleNamespace(config=SimpleNamespace(free_temperature=1.0), denoiser=SimpleNamespace(backbone=backbone))
     bench = SimpleNamespace(
         pipe=SimpleNamespace(heads=shelf, model=model, lengths=LengthModel.from_counts([0, 1])), options={}
     )
@@ -99,6 +101,9 @@ def test_the_model_is_made_of_its_heads_and_lengths_too(tmp_path: Path) -> None:
         second = rivals.made_of(bench)
     model.config.free_temperature = 1.1
     assert [key for key, value in rivals.made_of(bench).items() if second[key] != value] == ["free temperature"]
+    third = rivals.made_of(bench)
+    backbone.dtype = torch.bfloat16  # what `auto` is on another machine
+    assert [key for key, value in rivals.made_of(bench).items() if third[key] != value] == ["number format"]
     assert fingerprint_of([head / "weights"]) == fingerprint_of([head / "weights", tmp_path]) == second["head pos"]
 
 

@@ -47,7 +47,7 @@ BEAMS = 8
 CLASSIFIER, PUBLISHED, PROMPTS, TRAINED_IN = "fudge", "diffusion-lm", "prompts.json", "baseline.json"
 ALSO = {"tree": ("pos",)}
 """Tasks that ask for targets of another one, too."""
-FUDGE = TeacherRecipe(steps=4000, warmup=200, learning_rate=2e-3, evaluate_every=500, bf16=False, device="cpu")
+FUDGE = TeacherRecipe(steps=4000, warmup=200, learning_rate=2e-3, evaluate_every=500, device="cpu")
 TUNING = TeacherRecipe(steps=1200, positions=256, learning_rate=1e-3, warmup=100, evaluate_every=300, device="cpu")
 
 

@@ -21,7 +21,7 @@ from cdlm.training.teacher import TeacherRecipe
 
 RECIPE = TeacherRecipe(
     positions=48, dropout=0.0, steps=150, tokens_per_batch=512, learning_rate=1e-2, warmup=10, evaluate_every=75,
-    bf16=False, device="cpu",
+    dtype="float32", device="cpu",
 )  # fmt: skip
 LINE = "Zizzi is a cheap pub ."
 GAP = GapTarget("Zizzi is [2] pub .", LINE, 2, ("a", "cheap"))

@@ -32,7 +32,7 @@ RECIPE = TeacherRecipe(
     learning_rate=1e-2,
     warmup=10,
     evaluate_every=80,
-    bf16=False,
+    dtype="float32",
     device="cpu",
 )
 FOODS = ("Italian", "Indian", "French")

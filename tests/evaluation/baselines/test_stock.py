@@ -20,7 +20,7 @@ from cdlm.evaluation.targets import GapTarget
 from cdlm.training.teacher import TeacherRecipe, train_teacher
 
 QUICK = TeacherRecipe(
-    width=16, positions=80, steps=4, tokens_per_batch=256, warmup=1, evaluate_every=2, bf16=False, device="cpu"
+    width=16, positions=80, steps=4, tokens_per_batch=256, warmup=1, evaluate_every=2, dtype="float32", device="cpu"
 )
 CAUSAL = ["ar", "fudge", "ft", "ft-search"]
 FOODS = ("Italian", "Indian", "French")
