@@ -2,49 +2,58 @@
 
 import json
 from pathlib import Path
-from time import sleep
+from threading import Event
 
 import pytest
 
+from cdlm.evaluation import stopwatch
 from cdlm.evaluation.stopwatch import Stopwatch
+
+
+class Hand:
+    """A clock that goes on when it is told to."""
+
+    now = 50.0
+
+
+@pytest.fixture
+def hand(monkeypatch: pytest.MonkeyPatch) -> Hand:
+    hand = Hand()
+    monkeypatch.setattr(stopwatch, "perf_counter", lambda: hand.now)
+    return hand
 
 
 def told(file: Path) -> float:
     return json.loads(file.read_text(encoding="utf-8"))["seconds"]
 
 
-def stopped_by_hand(file: Path) -> None:
+def stopped_by_hand(file: Path, hand: Hand) -> None:
     with Stopwatch(file):
-        sleep(0.3)
+        hand.now += 30
         raise KeyboardInterrupt
 
 
-def test_sessions_add_up(tmp_path: Path) -> None:
+def test_sessions_add_up(tmp_path: Path, hand: Hand) -> None:
     file = tmp_path / "run" / "seconds.json"
     with pytest.raises(KeyboardInterrupt):
-        stopped_by_hand(file)
-    first = told(file)
-    assert first >= 0.3
+        stopped_by_hand(file, hand)
+    assert told(file) == 30
+    hand.now += 1000  # between two sessions
     with Stopwatch(file) as watch:
-        sleep(0.3)
-        assert watch.seconds >= first + 0.3
-    assert told(file) >= first + 0.3
-    file.write_text('{"seconds": 1000.0}', encoding="utf-8")
-    with Stopwatch(file) as watch:
-        assert watch.seconds >= 1000
+        hand.now += 7
+        assert watch.seconds == 37
+    assert told(file) == 37
 
 
-def test_the_file_is_there_before_the_end(tmp_path: Path) -> None:
-    file = tmp_path / "seconds.json"
-    with Stopwatch(file, every=0.05):
-        for _ in range(100):
-            sleep(0.05)
-            if file.is_file() and told(file) > 0:
-                return
-    pytest.fail("nothing was written while it ran")
+def test_the_file_is_there_before_the_end(tmp_path: Path, hand: Hand, monkeypatch: pytest.MonkeyPatch) -> None:
+    written = Event()
+    monkeypatch.setattr(stopwatch, "write_json", lambda file, value: written.set() if value["seconds"] == 4 else None)
+    with Stopwatch(tmp_path / "seconds.json", every=0.01):
+        hand.now += 4
+        assert written.wait(60), "nothing was written while it ran"
 
 
-def test_without_a_file_a_session_counts_alone() -> None:
+def test_without_a_file_a_session_counts_alone(hand: Hand) -> None:
     with Stopwatch(None) as watch:
-        sleep(0.05)
-    assert watch.seconds >= 0.05
+        hand.now += 2
+    assert watch.seconds == 2

@@ -131,6 +131,13 @@ def test_expected_seconds_count_both_estimates_under_guidance(scale, asked):
     assert pace.expect(replace(plain, source="red", guidance_scale=scale)) == pytest.approx(3.0 * asked)
 
 
+def test_a_request_asks_at_every_evaluation_whether_it_is_to_end(pipe: Pipeline):
+    asked = []
+    result = perform(Request(count=2, steps=8), pipe, lambda share=None, note=None: asked.append(share))
+    assert len(asked) > 8
+    assert len(asked) >= result.output.cost / 2, "in every pass of the network"
+
+
 def test_model_that_cannot_be_loaded_says_why_whatever_went_wrong(tmp_path):
     folder = tmp_path / "odd"
     shutil.copytree(find_model("e2e"), folder, ignore=shutil.ignore_patterns("heads"))
