@@ -6,8 +6,9 @@ PYTHON ?= python3
 # More arguments for pip. On a Linux machine without a GPU, PIP_ARGS="--extra-index-url https://download.pytorch.org/whl/cpu"
 # saves gigabytes.
 PIP_ARGS ?=
-# loadgroup: the browser tests, which share a server, run in one worker.
-PYTEST_ARGS ?= -n 2 --dist loadgroup
+# loadfile: the tests of a file run in one worker, so that what its fixtures train is trained once. (xdist 3.8 loses the groups of
+# loadgroup under pytest 9.)
+PYTEST_ARGS ?= -n 2 --dist loadfile
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -31,7 +32,7 @@ $(BIN)/cdlm generate --model e2e --count 8 --length 20 --include pub --include r
 $(BIN)/cdlm infill --model e2e "The Eagle is a [1-3] near [*] ."
 endef
 
-.PHONY: demo app browser test check format soak models baselines wheel constraints clean distclean
+.PHONY: demo app browser test test-slow-cpu check format soak models baselines wheel constraints clean distclean
 .DEFAULT_GOAL := demo
 
 demo: export HF_HUB_OFFLINE := 1
@@ -45,6 +46,13 @@ app: $(VENV)/.stamp-app
 
 test: $(VENV)/.stamp-test browser
 	$(SINGLE) $(OFFLINE) $(BIN)/python -m pytest $(PYTEST_ARGS)
+
+# The same on a small processor: no AVX-512, and bfloat16 not native. Emulated, so it shows what precision does, not times.
+test-slow-cpu: export ATEN_CPU_CAPABILITY := avx2
+test-slow-cpu: export ONEDNN_MAX_CPU_ISA := AVX2
+test-slow-cpu: export MKL_ENABLE_INSTRUCTIONS := AVX2
+test-slow-cpu: export CDLM_NATIVE_BF16 := 0
+test-slow-cpu: test
 
 soak: $(VENV)/.stamp-test
 	$(SINGLE) $(OFFLINE) $(BIN)/python -m pytest -m soak --timeout 0 $(PYTEST_ARGS)

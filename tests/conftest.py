@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from filelock import FileLock
 from hypothesis import settings
 from jaxtyping import install_import_hook
+
+from tests.sharing import once_for_all
 
 if TYPE_CHECKING:
     from cdlm.pipeline import Pipeline
@@ -153,28 +154,21 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> TinyRun:
     return _tiny(tmp_path_factory, "tiny")
 
 
-def _shared(factory: pytest.TempPathFactory, name: str) -> Path:
-    """A folder for all workers of a test session; whoever fills it holds the lock beside what is in it."""
-    base = factory.getbasetemp()
-    root = (base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base) / name
-    root.mkdir(exist_ok=True)
-    return root
-
-
 def _tiny(factory: pytest.TempPathFactory, name: str, **data: object) -> TinyRun:
-    root = _shared(factory, name)
-    run = TinyRun(root / "corpus.txt", root / "run", tiny_sentences())
-    with FileLock(root / "lock"):
-        if not (root / "done").exists():
-            from cdlm.config import parse_config  # noqa: PLC0415 - only where a test asks for a model
-            from cdlm.training.run import train  # noqa: PLC0415
+    def run_in(root: Path) -> TinyRun:
+        return TinyRun(root / "corpus.txt", root / "run", tiny_sentences())
 
-            run.corpus.write_text("\n".join(run.lines) + "\n", encoding="utf-8")
-            settings = run.settings
-            settings["data"] = {**settings["data"], **data}  # type: ignore[dict-item]
-            train(parse_config(settings))
-            (root / "done").touch()
-    return run
+    def make(root: Path) -> None:
+        from cdlm.config import parse_config  # noqa: PLC0415 - only where a test asks for a model
+        from cdlm.training.run import train  # noqa: PLC0415
+
+        run = run_in(root)
+        run.corpus.write_text("\n".join(run.lines) + "\n", encoding="utf-8")
+        settings = run.settings
+        settings["data"] = {**settings["data"], **data}  # type: ignore[dict-item]
+        train(parse_config(settings))
+
+    return run_in(once_for_all(factory, name, make))
 
 
 @pytest.fixture(scope="session")
@@ -216,11 +210,11 @@ def _with_heads(
 ) -> "Pipeline":
     from tests.controllers.heads import train_tiny  # noqa: PLC0415
 
-    root = _shared(factory, name)
-    with FileLock(root / "lock"):
+    def make(root: Path) -> None:
         for task in tasks:
-            if not (root / task).is_dir():
-                train_tiny(pipe, task, texts, root / task)
+            train_tiny(pipe, task, texts, root / task)
+
+    root = once_for_all(factory, name, make)
     return type(pipe)(pipe.model, pipe.tokenizer, pipe.lengths, root)
 
 
@@ -245,15 +239,10 @@ def taught_bpe_pipe(
 @pytest.fixture(scope="session")
 def reversing_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model that reverses its source, in ``run/best``, and a head that knows how its texts end, in ``heads/labels``."""
-    from tests.reversing import draw, labelled, reverse, train_reversing  # noqa: PLC0415
+    from tests.reversing import train_head, train_reversing  # noqa: PLC0415
 
-    root = _shared(tmp_path_factory, "reversing")
-    with FileLock(root / "lock"):
-        if not (root / "heads").is_dir():
-            from cdlm.training.controllers import train_controller  # noqa: PLC0415
+    def make(root: Path) -> None:
+        train_reversing(root)
+        train_head(root)
 
-            train_reversing(root)
-            table = labelled(root, [(source, reverse(source)) for source in draw(300, 11)])
-            out = root / "heads" / "labels"
-            train_controller(root / "run" / "best", "labels", table, out, source_column="given", steps=40)
-    return root
+    return once_for_all(tmp_path_factory, "reversing", make)

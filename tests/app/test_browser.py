@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-pytestmark = pytest.mark.xdist_group("browser")  # one server and one browser, however many workers there are
 
 
 def test_generates_and_pasted_python_gives_the_same_texts(visit):

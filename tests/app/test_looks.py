@@ -6,7 +6,6 @@ from importlib.resources import files
 import pytest
 
 pytest.importorskip("axe_playwright_python")
-pytestmark = pytest.mark.xdist_group("browser")
 PAGES = ("Generate", "Infill", "Edit", "Compare", "Batch", "Model")
 AXE = (files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8")
 LEAST_CONTRAST = 4.5

@@ -7,13 +7,17 @@ import pytest
 
 from cdlm.config import RunConfig
 from cdlm.training.run import train
+from tests.sharing import once_for_all
 from tests.training.runs import shared_run, small_run, write_corpus
 from tests.training.whole_runs import STEPS, Settings
 
 
 @pytest.fixture(scope="session")
 def lines(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_corpus(tmp_path_factory.mktemp("lines") / "corpus.txt")
+    def make(root: Path) -> None:
+        write_corpus(root / "corpus.txt")
+
+    return once_for_all(tmp_path_factory, "lines", make) / "corpus.txt"
 
 
 @pytest.fixture(scope="session")
@@ -31,14 +35,10 @@ def settings(lines: Path) -> Settings:
 @pytest.fixture(scope="session")
 def reference(tmp_path_factory: pytest.TempPathFactory, settings: Settings) -> Path:
     """The run that nothing interrupted."""
-    out = tmp_path_factory.mktemp("reference") / "run"
-    train(settings(out))
-    return out
+    return once_for_all(tmp_path_factory, "reference", lambda root: train(settings(root / "run"))) / "run"
 
 
 @pytest.fixture(scope="session")
 def alone(tmp_path_factory: pytest.TempPathFactory, lines: Path) -> Path:
     """What one process makes of the run that others share."""
-    out = tmp_path_factory.mktemp("alone") / "run"
-    train(shared_run(lines, out))
-    return out
+    return once_for_all(tmp_path_factory, "alone", lambda root: train(shared_run(lines, root / "run"))) / "run"

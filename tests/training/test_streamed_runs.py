@@ -20,7 +20,7 @@ def streamed(config: RunConfig, **data: Any) -> RunConfig:
     return config.model_copy(update={"data": config.data.model_copy(update=data)})
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def streamed_reference(tmp_path_factory: pytest.TempPathFactory, settings: Settings) -> Path:
     """A run on a stream that nothing interrupted: over several passes of three blocks."""
     out = tmp_path_factory.mktemp("streamed") / "run"
