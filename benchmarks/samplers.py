@@ -2,6 +2,7 @@
 
 python benchmarks/samplers.py --model e2e --count 300
 python benchmarks/samplers.py --only commit reopen --count 100
+python benchmarks/samplers.py --frontier cdlm/frontier.json --count 160  # what the library reads, see frontier.py
 """
 
 import argparse
@@ -11,17 +12,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from frontier import TEMPERATURES, search
+
 from cdlm.evaluation.bench import Bench, words
 from cdlm.evaluation.contradictions import contradiction_share
 from cdlm.evaluation.fluency import Teacher
 from cdlm.evaluation.metrics import distinct_n, exact_copy_share, shared_ngram_share
 from cdlm.evaluation.provenance import commit, machine, started
 from cdlm.evaluation.targets import lines_of_lengths, random_lines
-from cdlm.files import write_text
+from cdlm.files import write_json, write_text
+from cdlm.frontier import Frontier
 from cdlm.pipeline import Pipeline
 from cdlm.sampling.sampler import Sampler
 from cdlm.sampling.samplers import DDIM, Commit, DPMpp2M, QSample
-from cdlm.settings import free_sampler
+from cdlm.settings import free_sampler, resolve
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -62,6 +66,12 @@ def grid() -> dict[str, Setting]:
     }
 
 
+def budgets(pipe: Pipeline, asked: list[int]) -> dict[str, Setting]:
+    """What the library writes free texts with where a number of steps is all that was asked for."""
+    chosen = {n: resolve([], pipe.model.config.free_temperature, num_inference_steps=n) for n in asked}
+    return {f"{n} steps": Setting(s.sampler, s.num_inference_steps, s.temperature) for n, s in chosen.items()}
+
+
 def measure(bench: Bench, setting: Setting, count: int) -> dict[str, Any]:
     """One row of the table."""
     started = time.perf_counter()
@@ -91,6 +101,22 @@ def measure(bench: Bench, setting: Setting, count: int) -> dict[str, Any]:
     }
 
 
+def write_frontier(bench: Bench, path: Path, asked: list[int], count: int) -> None:
+    """Measure and save the budgets of free texts; other kinds, and budgets not asked for, stay as they are."""
+
+    def tried(sampler: Sampler, steps: int, temperature: float) -> dict[str, Any]:
+        row = measure(bench, Setting(sampler, steps, temperature), count)
+        print(f"{steps:3} {temperature:5} {sampler}", {k: round(v, 3) for k, v in row.items()}, flush=True)
+        return row
+
+    kept = Frontier.from_plain(json.loads(path.read_text())).points if path.is_file() else {}
+    points = {p.steps: p for p in kept.get("free", ())}
+    for point in search(tried, sorted(asked)):
+        points[point.steps] = point
+        free = tuple(points[n] for n in sorted(points))
+        write_json(path, Frontier({**kept, "free": free}, bench.pipe.model.config.free_temperature).plain())
+
+
 def main() -> None:
     """Run the grid, print as it goes, write benchmarks/results/samplers.*"""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -100,12 +126,20 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=300)
     parser.add_argument("--only", nargs="*")
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--frontier", type=Path, help="search every budget and write the frontier here instead")
+    parser.add_argument(
+        "--budgets", nargs="*", type=int, help="of a frontier; without --frontier: measure the library's own"
+    )
+    parser.add_argument("--half", choices=["tune", "report"], default="tune")
     args = parser.parse_args()
     started()  # what runs, not what is checked out at the end
     pipe, teacher = Pipeline.from_pretrained(args.model), Teacher.from_pretrained(args.teacher)
-    bench = Bench(pipe, teacher, args.corpus, {}, half="tune")
+    bench = Bench(pipe, teacher, args.corpus, {}, half=args.half)
+    if args.frontier:
+        write_frontier(bench, args.frontier, args.budgets or list(TEMPERATURES), args.count)
+        return
     rows: dict[str, dict[str, Any]] = {}
-    for name, setting in grid().items():
+    for name, setting in (budgets(pipe, args.budgets) if args.budgets else grid()).items():
         if args.only and not any(name.startswith(o) for o in args.only):
             continue
         rows[name] = measure(bench, setting, args.count)

@@ -10,6 +10,7 @@ from cdlm.machine import number_format
 if TYPE_CHECKING:
     from cdlm.data.tokenizer import TextTokenizer
     from cdlm.diffusion.model import DiffusionLM
+    from cdlm.frontier import Frontier
     from cdlm.lengths import LengthModel
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
@@ -136,8 +137,9 @@ def save_model(
     *,
     dtype: str = "bfloat16",
     lengths: "LengthModel | None" = None,
+    frontier: "Frontier | None" = None,
 ) -> None:
-    """Write a model folder in one step: weights in ``dtype``, buffers of the clock in fp32, config, tokenizer, length head.
+    """Write a model folder in one step: weights in ``dtype``, buffers of the clock in fp32, config, tokenizer, and what is given.
 
     Raises:
         ValueError: ``folder`` holds something else, which would be lost.
@@ -149,6 +151,8 @@ def save_model(
         fill_model_folder(model, tokenizer, beside, dtype=dtype)
         if lengths is not None:
             lengths.save(beside, model.config.embedding_dim)
+        if frontier is not None:
+            frontier.save(beside)
 
     write_folder(folder, fill)
 

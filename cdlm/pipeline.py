@@ -15,6 +15,7 @@ from cdlm.control.layout import Layout
 from cdlm.data.tokenizer import TextTokenizer
 from cdlm.diffusion.model import DiffusionLM
 from cdlm.editing import Edit
+from cdlm.frontier import Frontier, general
 from cdlm.hub import find_model, load_model, place_model, save_model
 from cdlm.lengths import LengthModel
 from cdlm.output import Output, TextFrame
@@ -54,8 +55,10 @@ class Pipeline:
         tokenizer: TextTokenizer,
         lengths: LengthModel | None = None,
         heads: Path | None = None,
+        frontier: Frontier | None = None,
     ) -> None:
         self.model, self.tokenizer = model, tokenizer
+        self.frontier = frontier or general()
         model.train(False)
         self.lengths = lengths or LengthModel.from_counts(model.config.length_counts)
         self.heads = HeadShelf(model, tokenizer.fingerprint, heads)
@@ -76,11 +79,12 @@ class Pipeline:
         model = place_model(load_model(folder), device, dtype)
         tokenizer = TextTokenizer.from_pretrained(folder)
         lengths = LengthModel.from_folder(folder, model.config.length_counts)
-        return cls(model, tokenizer, lengths, folder / HEADS_FOLDER)
+        return cls(model, tokenizer, lengths, folder / HEADS_FOLDER, Frontier.from_folder(folder))
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write a model folder in one step."""
-        save_model(self.model, self.tokenizer, Path(folder), lengths=self.lengths)
+        own = None if self.frontier == general() else self.frontier
+        save_model(self.model, self.tokenizer, Path(folder), lengths=self.lengths, frontier=own)
 
     @property
     def default_settings(self) -> Settings:
@@ -119,7 +123,8 @@ class Pipeline:
                 the wishes about length make it. Length and Keywords work there; other wishes speak of a text as a whole.
             block_length: open positions of a block of such a text.
             guidance_scale: how closely a source is followed: 1 as the model learnt it, above 1 more, 0 not at all.
-            num_inference_steps: network evaluations per text; of a long text per ``block_length`` positions.
+            num_inference_steps: network evaluations per text, at most; of a long text per ``block_length`` positions. Sampler and
+                temperature follow it, unless a sampler is given: see :mod:`cdlm.frontier`.
             seed: the same seed gives the same texts, whatever the batch.
             num_candidates, select: write several per text, keep the best by judges and plausibility, or the consensus (``mbr``).
             return_top: only the best so many of the texts that differ from each other; see
@@ -278,7 +283,8 @@ class Pipeline:
     def _settings(self, controllers: Sequence[Controller], block: int | None = None, **options: Any) -> Settings:
         """How a request is sampled, with the temperature that this model likes where none is asked for."""
         base = None if block is None else block_settings(block)
-        return resolve(controllers, self.model.config.free_temperature, base=base, **options)
+        temperature = self.model.config.free_temperature
+        return resolve(controllers, temperature, base=base, frontier=self.frontier, **options)
 
     def _given(self, source: str | Sequence[str] | None, settings: Settings, count: int = 1) -> Writer:
         """The writer of a request, with what it writes from."""

@@ -1,7 +1,7 @@
 """How texts are sampled: the defaults that the benchmark chose, and what a request changes about them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from numbers import Integral
 from typing import Any
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from cdlm.control.controller import Controller, WishError
 from cdlm.control.layout import Layout
+from cdlm.frontier import Frontier, Kind, general
 from cdlm.sampling.loop import EarlyStop
 from cdlm.sampling.sampler import Sampler
 from cdlm.sampling.samplers import SAMPLERS, Commit, Reopen
@@ -47,9 +48,23 @@ class Settings:
 
 def default_settings(controllers: Sequence[Controller] = (), free_temperature: float = 1.0) -> Settings:
     """Sampler, steering and steps for such wishes; ``free_temperature`` is the model's, for texts that nothing pulls."""
-    if any(wish.soft and wish.weight for wish in controllers):
+    if kind_of(controllers) == "guided":
         return Settings(sampler=guided_sampler(), num_inference_steps=GUIDED_STEPS)
     return Settings(temperature=free_temperature)
+
+
+def kind_of(controllers: Sequence[Controller]) -> Kind:
+    """Whether anything pulls."""
+    return "guided" if any(wish.soft and wish.weight for wish in controllers) else "free"
+
+
+def fitted(base: Settings, kind: Kind, steps: int, frontier: Frontier, free_temperature: float) -> Settings:
+    """``base`` with what was measured best within a budget, where something was."""
+    point = frontier.within(kind, steps)
+    if point is None:
+        return replace(base, num_inference_steps=steps)
+    warmth = free_temperature / frontier.free_temperature if kind == "free" else 1.0
+    return replace(base, sampler=point.sampler, num_inference_steps=point.steps, temperature=point.temperature * warmth)
 
 
 def guided_sampler() -> Sampler:
@@ -82,16 +97,23 @@ def resolve(  # noqa: PLR0913 - every option of a request
     batch_size: int = 64,
     callback_on_step_end: Watcher | None = None,
     base: Settings | None = None,
+    frontier: Frontier | None = None,
 ) -> Settings:
     """The settings of a request: the defaults for its wishes, or ``base``, changed where it says so.
+
+    A number of steps alone is a budget: sampler and temperature are what ``frontier``, or the general one, has for it.
 
     Raises:
         WishError: an option that is none, or a steering that could not reach a wish.
     """
+    measured = base is None and sampler is None
     base = base or default_settings(controllers, free_temperature)
-    plain = base.temperature if sampler is None else 1.0  # which belongs to the sampler that it was chosen with
     steps = base.num_inference_steps if num_inference_steps is None else num_inference_steps
     check_counts(num_inference_steps=steps, batch_size=batch_size)
+    if measured and num_inference_steps is not None:
+        base = fitted(base, kind_of(controllers), steps, frontier or general(), free_temperature)
+        steps = base.num_inference_steps
+    plain = base.temperature if sampler is None else 1.0  # which belongs to the sampler that it was chosen with
     if temperature is not None and not (np.isfinite(temperature) and temperature > 0):
         raise WishError(f"temperature is a number above 0, not {temperature}")
     if not (np.isfinite(guidance_scale) and guidance_scale >= 0):

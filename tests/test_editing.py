@@ -37,7 +37,7 @@ def test_strength_0_changes_no_character(tiny_pipe: Pipeline, tiny_bpe_pipe: Pip
 def test_kept_words_fall_with_strength(tiny_pipe: Pipeline, toy_sentences: tuple[str, ...]) -> None:
     lines = toy_sentences[::9]
     kept = []
-    for strength in (0.0, 0.3, 0.6, 0.8, 1.0):
+    for strength in (0.0, 0.3, 0.6, 1.0):
         edited = [tiny_pipe.edit(line, strength, seed=i, **FEW).texts[0] for i, line in enumerate(lines)]
         pairs = [
             (a, b)

@@ -321,12 +321,13 @@ def test_objects_and_names_choose_the_same_sampler(tiny_pipe: Pipeline) -> None:
 def test_the_models_temperature_is_for_texts_that_nothing_pulls(
     tiny_pipe: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain = tiny_pipe.generate(8, seed=4, **FEW).texts
-    bold = tiny_pipe.generate(8, seed=4, temperature=1.6, **FEW).texts
+    plain = tiny_pipe.generate(8, seed=4, temperature=1.0).texts
+    bold = tiny_pipe.generate(8, seed=4, temperature=1.6).texts
     assert plain != bold
+    assert tiny_pipe.generate(8, seed=4).texts == plain
     monkeypatch.setattr(tiny_pipe.model.config, "free_temperature", 1.6)
-    assert tiny_pipe.generate(8, seed=4, **FEW).texts == bold
-    assert tiny_pipe.generate(8, seed=4, temperature=1.0, **FEW).texts == plain
+    assert tiny_pipe.generate(8, seed=4).texts == bold
+    assert tiny_pipe.generate(8, seed=4, temperature=1.0).texts == plain
     filled = tiny_pipe.infill("Zizzi is a [1-3] near the [2]", count=8).texts
     monkeypatch.setattr(tiny_pipe.model.config, "free_temperature", 1.0)
     assert tiny_pipe.infill("Zizzi is a [1-3] near the [2]", count=8).texts == filled  # it brings its own sampler

@@ -203,7 +203,7 @@ def _decided(  # noqa: PLR0913, PLR0917 - the state before and after the move, a
 ) -> State:
     """Decisions put into effect; what a wish pinned is never opened again."""
     surprise = -estimate.logits.float().log_softmax(-1).gather(-1, tokens[..., None]).squeeze(-1)
-    decided = moved.decide(where & state.open, tokens, run.model.embed(tokens), surprise)
+    decided = moved.decide(where & state.open, tokens, run.model.embed(tokens), surprise, estimate.x0)
     return replace(decided, fixed=decided.fixed | (pinned & state.open))
 
 
@@ -240,7 +240,7 @@ def _reopened(run: _Run, draft: _Draft, step: Step, number: int) -> State:
     chosen = doubt.argsort(dim=1, descending=True, stable=True).argsort(dim=1) < count[:, None]
     eps = run.noise.normal(number, Stream.RESTART, *state.z.shape[1:])
     noised = run.model.diffuse(run.model.embed(state.canvas.tokens), torch.full_like(state.t, step.t), eps)
-    return state.reopen(chosen, noised, step.t)
+    return state.reopen(chosen, noised, step.t, recall=run.sampler.recalls)
 
 
 def _settled(run: _Run, state: State, progress: float) -> Estimate:

@@ -51,6 +51,11 @@ class Sampler(ABC):
         """Whether a re-opening that leaves more doubt than there was is undone."""
         return False
 
+    @property
+    def recalls(self) -> bool:
+        """Whether a position that is opened again starts from what was believed of it when it was decided."""
+        return False
+
     def plan(self, steps: int, start: float = 1.0) -> list[Step]:
         """Where the evaluations are placed; exactly ``steps`` of them."""
         return even_steps(steps, start)

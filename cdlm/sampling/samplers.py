@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
+import numpy as np
 import torch
 
 from cdlm.control.estimate import Estimate
@@ -59,6 +60,10 @@ class Clamp(Sampler):
     @property
     def undoes(self) -> bool:
         return self.inner.undoes
+
+    @property
+    def recalls(self) -> bool:
+        return self.inner.recalls
 
     def plan(self, steps: int, start: float = 1.0) -> list[Step]:
         return self.inner.plan(steps, start)
@@ -176,6 +181,10 @@ class Reopen(Sampler):
     Attributes:
         sampler: writes the text and every round.
         rounds: how often. steps: evaluations of one round. share: of the positions that may be opened. clock: where they restart.
+        share_last: the share of the last round, towards which it falls or rises evenly; None: every round opens ``share``.
+        draft: evaluations that the text itself takes at least, before any round; None: half of them all.
+        recall: what is opened again starts from what was believed there when it was decided, instead of from nothing. The
+            network was never shown some positions with a previous estimate and others without.
         look: clock at which the finished text is read once more to find what the rest makes implausible; 0 trusts the surprise
             that each token had when it was decided.
         undo: a round after which the model and the wishes doubt the text more than before is undone; needs ``look``.
@@ -190,6 +199,9 @@ class Reopen(Sampler):
     look: float = 0.0
     undo: bool = True
     random: bool = False
+    share_last: float | None = None
+    draft: int | None = None
+    recall: bool = False
 
     def __post_init__(self) -> None:
         if any(isinstance(inside, Reopen) for inside in _within(self.sampler)):
@@ -206,18 +218,24 @@ class Reopen(Sampler):
         return self.undo and self.looks > 0
 
     @property
+    def recalls(self) -> bool:
+        return self.recall
+
+    @property
     def looks(self) -> int:
         """Evaluations of a round that only read."""
         return int(self.look > 0 and not self.random)
 
     def plan(self, steps: int, start: float = 1.0) -> list[Step]:
         """The text first, then rounds; a short run has fewer rounds, a very short one none."""
-        rounds = min(self.rounds, steps // (2 * self.steps))
+        left = steps // 2 if self.draft is None else steps - self.draft - self.undoes
+        rounds = min(self.rounds, max(0, left) // self.steps)
         last = [Step(0.0, 0.0, looks=1)] if rounds and self.undoes else []
         plan = self.sampler.plan(steps - rounds * self.steps - len(last), start)
-        for _ in range(rounds):
+        ends = (self.share, self.share if self.share_last is None else self.share_last)
+        for share in np.linspace(*ends, rounds).tolist():
             again = self.sampler.plan(self.steps - self.looks, min(self.clock, start))
-            plan += [replace(again[0], reopen=self.share, looks=self.looks), *again[1:]]
+            plan += [replace(again[0], reopen=share, looks=self.looks), *again[1:]]
         return plan + last
 
     def move(self, model: DiffusionLM, state: State, estimate: Estimate, t_next: Clocks, eps: Latent) -> Latent:

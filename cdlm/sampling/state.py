@@ -21,6 +21,7 @@ class State:
         surprise: -log p of a committed token when it was decided; 0 elsewhere.
         previous: the last estimate of x0 (self-conditioning), None at the first step.
         history: the estimate before it and its clocks, for multistep samplers; clocks are 0 where there is none.
+        belief: the estimate of x0 that each position was last decided from; None: nothing was decided on the way.
     """
 
     z: Latent
@@ -30,19 +31,22 @@ class State:
     surprise: Clocks
     previous: Latent | None = None
     history: tuple[Latent, Clocks] | None = None
+    belief: Latent | None = None
 
     @property
     def open(self) -> Mask:
         """Positions that are not decided."""
         return ~self.canvas.decided
 
-    def decide(self, where: Mask, tokens: Tokens, embedded: Latent, surprise: Clocks) -> "State":
-        """Commit positions: their latent becomes the embedding, their clock 0.
+    def decide(self, where: Mask, tokens: Tokens, embedded: Latent, surprise: Clocks, x0: Latent) -> "State":
+        """Commit positions: their latent becomes the embedding, their clock 0; ``x0`` is what they were decided from.
 
         So does their previous estimate: what is remembered must not depend on how long the rest of the batch goes on.
         """
+        known = torch.zeros_like(x0) if self.belief is None else self.belief
         return replace(
             self,
+            belief=torch.where(where[..., None], x0, known),
             canvas=self.canvas.pin(where, tokens),
             z=torch.where(where[..., None], embedded, self.z),
             t=torch.where(where, 0.0, self.t),
@@ -53,30 +57,39 @@ class State:
     def rows(self, chosen: Tensor) -> "State":
         """The chosen texts, each as often as it is named."""
         history = self.history and (self.history[0][chosen], self.history[1][chosen])
-        previous = None if self.previous is None else self.previous[chosen]
-        z, t = self.z[chosen], self.t[chosen]
-        return State(z, t, self.canvas.rows(chosen), self.fixed[chosen], self.surprise[chosen], previous, history)
+        previous, belief = (None if x is None else x[chosen] for x in (self.previous, self.belief))
+        z, t, canvas = self.z[chosen], self.t[chosen], self.canvas.rows(chosen)
+        return State(z, t, canvas, self.fixed[chosen], self.surprise[chosen], previous, history, belief)
 
     def restored(self, texts: Bool[Tensor, " batch"], before: "State") -> "State":
         """These texts as they stood ``before``; both states are finished."""
         where = texts[:, None]
         canvas = replace(self.canvas, tokens=torch.where(where, before.canvas.tokens, self.canvas.tokens))
+        belief = self.belief
+        if belief is not None and before.belief is not None:
+            belief = torch.where(where[..., None], before.belief, belief)
         return replace(
             self,
+            belief=belief,
             canvas=canvas,
             z=torch.where(where[..., None], before.z, self.z),
             fixed=torch.where(where, before.fixed, self.fixed),
             surprise=torch.where(where, before.surprise, self.surprise),
         )
 
-    def reopen(self, where: Mask, z: Latent, t: float) -> "State":
-        """Open positions again at clock ``t`` with latents ``z`` and no memory of their estimate; fixed positions stay."""
+    def reopen(self, where: Mask, z: Latent, t: float, *, recall: bool = False) -> "State":
+        """Open positions again at clock ``t`` with latents ``z``; fixed positions stay.
+
+        Their previous estimate is forgotten; with ``recall`` it is the one that they were decided from: what was believed
+        there, without the word that was drawn.
+        """
         where = where & ~self.fixed
+        remembered = self.belief if recall and self.belief is not None else torch.zeros_like(self.z)
         return replace(
             self,
             canvas=replace(self.canvas, decided=self.canvas.decided & ~where),
             z=torch.where(where[..., None], z, self.z),
             t=torch.where(where, t, self.t),
-            previous=None if self.previous is None else self.previous.masked_fill(where[..., None], 0.0),
+            previous=None if self.previous is None else torch.where(where[..., None], remembered, self.previous),
             history=None,
         )

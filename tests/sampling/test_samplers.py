@@ -198,6 +198,30 @@ def test_reopen_keeps_some_steps_for_the_text_itself() -> None:
     assert not any(s.reopen for s in Reopen(rounds=4, steps=4).plan(7))
 
 
+def test_rounds_fill_what_the_draft_leaves_and_their_share_moves_evenly() -> None:
+    plan = Reopen(rounds=99, steps=1, share=0.6, share_last=0.2, draft=2).plan(7)
+    assert [s.reopen for s in plan] == pytest.approx([0, 0, 0.6, 0.5, 0.4, 0.3, 0.2])
+    assert not any(s.reopen for s in Reopen(rounds=99, steps=1, draft=2).plan(1))
+    looking = Reopen(rounds=99, steps=2, share=0.3, draft=1, look=0.3).plan(8)
+    assert sum(s.t > 0 for s in looking) + sum(s.looks for s in looking) == 8
+    assert [s.reopen for s in looking if s.reopen] == [0.3] * 3
+
+
+def test_what_is_opened_again_may_start_from_the_belief_that_it_was_decided_from() -> None:
+    canvas, x0 = open_canvas(1, 3), torch.randn(1, 5, 4, generator=torch.Generator().manual_seed(2))
+    state = replace(state_at(canvas, 1.0, torch.zeros(1, 5, 4)), previous=torch.full((1, 5, 4), 9.0))
+    now = torch.tensor([[False, True, True, False, False]])
+    words, none = torch.full((1, 5), 4), torch.zeros(1, 5)
+    first = state.decide(now, words, torch.ones(1, 5, 4), none, x0)
+    both = first.decide(first.open, words, torch.ones(1, 5, 4), none, 2 * x0)  # the first two keep what they came from
+    again = torch.tensor([[True, True, False, True, False]])
+    opened, z = both.reopen(again, torch.zeros(1, 5, 4), 1.0, recall=True), [1, 3]
+    assert opened.open[0].nonzero().flatten().tolist() == z
+    assert torch.equal(opened.previous[0, z], torch.stack([x0[0, 1], 2 * x0[0, 3]]))
+    assert torch.equal(opened.previous[0, 2], torch.ones(4))
+    assert not both.reopen(again, torch.zeros(1, 5, 4), 1.0).previous[0, z].any()
+
+
 @given(steps=st.integers(1, 90), rounds=st.integers(0, 6), each=st.integers(2, 7), undo=st.booleans())
 def test_what_only_reads_is_counted(steps: int, rounds: int, each: int, undo: bool) -> None:
     plan = Reopen(rounds=rounds, steps=each, look=0.3, undo=undo).plan(steps)
