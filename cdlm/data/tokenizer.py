@@ -16,13 +16,17 @@ from tokenizers import Tokenizer
 from tokenizers.models import BPE, WordLevel, WordPiece
 from tokenizers.trainers import BpeTrainer, Trainer, WordLevelTrainer
 
+from cdlm.data.pieces import piece_vocabulary
 from cdlm.data.words import join_words, normalizer, pre_tokenizer, spans_under, split_words
 
 Kind = Literal["word", "bpe"]
+Recipe = Literal["word", "bpe", "wordpiece"]
 SPECIALS = ("[PAD]", "[UNK]", "[START]", "[END]")
 CONTINUES = "##"
 TOKENIZER_FILE, CONFIG_FILE = "tokenizer.json", "tokenizer_config.json"
 BPE_SIZE = 4096
+LONGEST_WORD = 400
+"""Letters of a word that pieces spell; a longer one is unknown, for the time to spell one grows faster than its length."""
 
 log = logging.getLogger(__name__)
 
@@ -214,21 +218,24 @@ class TextTokenizer:
 
 
 def build_tokenizer(
-    lines: Iterable[str], *, kind: Kind = "word", min_count: int = 11, vocab_size: int | None = None
+    lines: Iterable[str], *, kind: Recipe = "word", min_count: int = 11, vocab_size: int | None = None
 ) -> TextTokenizer:
-    """The tokenizer of a corpus: its words seen at least `min_count` times, or byte-pair pieces of its words.
+    """The tokenizer of a corpus: its words seen at least `min_count` times, byte-pair pieces of its words, or both.
 
     `vocab_size` caps the vocabulary, specials included; for byte pairs it is the size aimed at (4096 unless told).
+    `wordpiece` is whole words beside pieces that spell the rarer ones and every printable ASCII string.
 
     Every letter of the corpus has an entry, so a `vocab_size` that cannot hold them is exceeded, with a warning.
 
     Raises:
         ValueError: no such kind, or no word seen often enough.
     """
-    if kind not in ("word", "bpe"):
-        raise ValueError(f"kind is 'word' or 'bpe', not {kind!r}")
-    backend = _empty(WordLevel(unk_token=SPECIALS[1]) if kind == "word" else BPE(unk_token=SPECIALS[1]))
+    if kind not in ("word", "bpe", "wordpiece"):
+        raise ValueError(f"kind is 'word', 'bpe' or 'wordpiece', not {kind!r}")
     lines = list(lines)
+    if kind == "wordpiece":
+        return _wordpiece(lines, min_count, vocab_size)
+    backend = _empty(WordLevel(unk_token=SPECIALS[1]) if kind == "word" else BPE(unk_token=SPECIALS[1]))
     word = kind == "word"
     trainer = _word_trainer(min_count, vocab_size) if word else _pair_trainer(lines, vocab_size or BPE_SIZE)
     backend.train_from_iterator(lines, trainer)
@@ -242,7 +249,14 @@ def build_tokenizer(
     return TextTokenizer(_without_added(backend))
 
 
-def _empty(model: WordLevel | BPE) -> Tokenizer:
+def _wordpiece(lines: Sequence[str], min_count: int, size: int | None) -> TextTokenizer:
+    entries = [*SPECIALS, *piece_vocabulary(lines, min_count, size)]
+    vocabulary = {token: id_ for id_, token in enumerate(entries)}
+    options: dict[str, Any] = {"continuing_subword_prefix": CONTINUES, "max_input_chars_per_word": LONGEST_WORD}
+    return TextTokenizer(_empty(WordPiece(vocabulary, unk_token=SPECIALS[1], **options)))
+
+
+def _empty(model: WordLevel | BPE | WordPiece) -> Tokenizer:
     backend = Tokenizer(model)
     backend.normalizer, backend.pre_tokenizer = normalizer(), pre_tokenizer()
     return backend

@@ -23,6 +23,10 @@ class DiffusionLMConfig(PreTrainedConfig):
         schedule: ``learned``, ``sqrt``, ``cosine`` or ``linear``.
         min_noise, max_noise: range of the learned schedule, sigma / alpha in units of the embedding's rms.
         head: ``logits`` (x0 = softmax(logits) @ E) or ``regression`` (x0 a free vector, logits from the rounding head).
+        reading: what the network is shown of a noised position: ``latent`` (a projection of it) or ``belief`` (the mean of
+            full-width rows under the posterior over tokens, see ``BeliefReader``), as a pretrained encoder needs it.
+        output_activation: of the output layer under ``belief``; none: a dense layer alone stands before the rows.
+        output_norm_bias: whether the norm of that layer shifts, too.
         output_prior: add log N(z | alpha E_w, sigma) to the logits, so that the network only learns what the context says
             (Plaid, Gulrajani and Hashimoto 2023, section 3.3); off, because it made texts worse (benchmarks/results/ablation.md).
         length_mode: ``variable`` (the canvas is exactly the text) or ``padded`` (the paper's mode, PAD is generated too).
@@ -49,6 +53,9 @@ class DiffusionLMConfig(PreTrainedConfig):
     min_noise: float = 0.5
     max_noise: float = 25.0
     head: Literal["logits", "regression"] = "logits"
+    reading: Literal["latent", "belief"] = "latent"
+    output_activation: str | None = None
+    output_norm_bias: bool = True
     output_prior: bool = False
     length_mode: Literal["variable", "padded"] = "variable"
     num_segments: int = 2

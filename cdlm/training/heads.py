@@ -109,12 +109,14 @@ def train_head(  # noqa: PLR0913 - what is trained, on what, for how long
     tokens_per_batch: int = 2048,
     learning_rate: float = 3e-3,
     seed: int = 0,
+    workers: int = 0,
     callbacks: Sequence[TrainerCallback] = (),
 ) -> Head:
-    """Fit a head on a frozen model; minutes on one core.
+    """Fit a head on a frozen model, where that is; minutes on one core.
 
     Args:
         examples: labelled texts. config: the head's shape and labels. out: scratch folder. steps: optimiser steps.
+        workers: processes that prepare batches; a GPU needs some.
 
     Raises:
         ValueError: no example fits the model's canvas.
@@ -140,6 +142,7 @@ def train_head(  # noqa: PLR0913 - what is trained, on what, for how long
         report_to=[],
         disable_tqdm=True,
         remove_unused_columns=False,
+        dataloader_num_workers=workers,
         seed=seed,
     )
     data = HeadBatches(usable, head_noising(model, seed), steps, tokens_per_batch)

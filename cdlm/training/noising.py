@@ -199,7 +199,7 @@ def collate(examples: Sequence[dict[str, Any]]) -> NoisedBatch:
     """
     longest = max(len(e["tokens"]) for e in examples)
     stacked: dict[str, Tensor | None] = {
-        name: torch.from_numpy(np.stack([_pad(e[name], longest) for e in examples]))
+        name: _padded([e[name] for e in examples], longest)
         for name in ("tokens", "t", "eps", "eps_previous", "left", "right", "hinted")
     }
     lengths = torch.tensor([len(e["tokens"]) for e in examples])
@@ -220,10 +220,14 @@ def _sources(examples: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
     longest = max(1, *(len(e["source"]) for e in examples))
     there = torch.arange(longest) < torch.tensor([len(e["source"]) for e in examples])[:, None]
     return {
-        "source": torch.from_numpy(np.stack([_pad(e["source"], longest) for e in examples])),
+        "source": _padded([e["source"] for e in examples], longest),
         "source_mask": there,
     }
 
 
-def _pad(values: np.ndarray, length: int) -> np.ndarray:
-    return np.pad(values, [(0, length - len(values))] + [(0, 0)] * (values.ndim - 1))
+def _padded(values: Sequence[np.ndarray], length: int) -> Tensor:
+    """Stacked, with noughts behind the shorter ones."""
+    stacked = np.zeros((len(values), length, *values[0].shape[1:]), dtype=values[0].dtype)
+    for row, value in zip(stacked, values, strict=True):
+        row[: len(value)] = value
+    return torch.from_numpy(stacked)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +55,12 @@ class Plan:
         """Writes the configured number of texts."""
         shown = () if self.sources is None else self.sources.shown[: self.config.train.preview]
         return lambda model: preview(model, self.tokenizer, self.config.train.preview, shown)
+
+    @property
+    def token_counts(self) -> torch.Tensor:
+        """How often the training texts hold each entry of the vocabulary."""
+        ids = np.fromiter(chain.from_iterable(self.texts), dtype=np.int64)
+        return torch.from_numpy(np.bincount(ids, minlength=len(self.tokenizer))).float()
 
     @property
     def unknown_rate(self) -> float:
@@ -126,9 +133,11 @@ def _plan_pairs(config: RunConfig) -> Plan:
 
 def _tokenizer(config: RunConfig, lines: Sequence[str]) -> TextTokenizer:
     kind = config.data.tokenizer
-    if kind not in ("word", "bpe"):
+    if kind not in ("word", "bpe", "wordpiece"):
         if not Path(kind).expanduser().is_dir():
-            raise ConfigError(f"data.tokenizer={kind} is no folder; give word, bpe, or a folder with a tokenizer.json")
+            raise ConfigError(
+                f"data.tokenizer={kind} is no folder; give word, bpe, wordpiece, or a folder with a tokenizer.json"
+            )
         return read_tokenizer(Path(kind).expanduser())
     return build_tokenizer(
         lines,

@@ -93,9 +93,12 @@ def build_trainer(plan: Plan, out: Path, callbacks: Sequence[TrainerCallback] = 
     settings, train = plan.config, plan.config.train
     torch.manual_seed(train.seed)
     model = DiffusionLM(plan.model_config)
-    start_weights(model, plan.tokenizer, settings.model)
+    counts = plan.token_counts if settings.model.backbone_init_from else None
+    start_weights(model, plan.tokenizer, settings.model, counts)
     if not train.self_conditioning:  # never trained, yet samplers pass the previous estimate to every model
         torch.nn.init.zeros_(model.denoiser.previous.weight)
+        if model.reader is not None:
+            torch.nn.init.zeros_(model.reader.trust)
     noising = _noising(settings)
     sources = [] if plan.sources is None else [len(pair.source) for pair in plan.sources.train]
     batches = token_batches(settings, plan.texts, plan.tokenizer, plan.stream, sources)
@@ -159,6 +162,7 @@ def _arguments(config: RunConfig, out: Path) -> TrainingArguments:
         report_to=["tensorboard"],
         disable_tqdm=True,
         remove_unused_columns=False,
+        dataloader_num_workers=train.workers,
         accelerator_config={"even_batches": False},  # no text is read twice to fill up a process's share
         ddp_broadcast_buffers=False,  # the clock's statistics are summed where they arise
         seed=train.seed,

