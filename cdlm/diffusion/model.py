@@ -150,13 +150,11 @@ class DiffusionLM(PreTrainedModel):
         return self._read(joined.text_of(self.denoiser(**joined.features.keywords)), z, noise)
 
     def _believed(self, reader: BeliefReader, z: Latent, noise: Noise, self_cond: Latent | None) -> Hidden:
-        likelihood = self.likelihood(z, noise)
-        if self_cond is None:
-            read: Hidden = reader(likelihood, None, noise.log_noise)
-            return read
-        with torch.autocast(z.device.type, enabled=False):
-            agreement = self_cond.float() @ self.embedding.table().T
-        read = reader(likelihood, agreement, noise.log_noise)
+        agreement = None
+        if self_cond is not None:
+            with torch.autocast(z.device.type, enabled=False):
+                agreement = self_cond.float() @ self.embedding.table().T
+        read: Hidden = reader(self.likelihood(z, noise), agreement, noise.log_noise)
         return read
 
     def length_logits(

