@@ -117,7 +117,7 @@ def _prepared(task: str, work: Path, factor: float) -> Prepared:
     """What ``cdlm train-controller`` would prepare; the dialogue head has labels of the user's own kind."""
     name, columns, steps = TASKS[task]
     kind, folder = "labels" if task == "dialogue" else task, work / "model"
-    out = folder / "heads" / task
+    out = folder / "heads" / kind
     order = Order(str(folder), kind, str(work / name), out, max(1, int(steps * factor)), label_columns=columns)
     config = DiffusionLMConfig.from_pretrained(folder)
     found = _labelled(task, work, TextTokenizer.from_pretrained(folder), config.max_length - 2)
@@ -191,6 +191,7 @@ def _heads(options: argparse.Namespace) -> None:
 
 
 def _train_one(task: str, options: argparse.Namespace) -> None:
+    multiprocessing.set_start_method("fork", force=True)  # of the workers, which are never asked for the GPU
     device = "cuda" if torch.cuda.is_available() else "cpu"
     work: Path = options.work
     if task == "length":
@@ -241,7 +242,7 @@ def _finish(options: argparse.Namespace) -> None:
         prepared = _prepared(task, work, options.steps)
         head = load_head(work / "trained" / task)
         head.requires_grad_(True)
-        folder = finish(prepared, head)
+        folder = finish(prepared, head, dtype="int8")
         print(task, json.dumps(load_head(folder).config.facts["figures"]), flush=True)
     for file in (work / "trained" / "length").glob("length_head.*"):
         shutil.copy(file, work / "model" / file.name)

@@ -13,6 +13,7 @@ from cdlm.control.controller import WishError
 from cdlm.control.heads import Head, make_head
 from cdlm.control.reading import HeadConfig
 from cdlm.diffusion.model import DiffusionLM
+from cdlm.diffusion.quantized import dequantized, quantized
 from cdlm.files import write_folder, write_json
 
 HEADS_FOLDER = "heads"
@@ -81,14 +82,14 @@ def load_head(folder: Path) -> Head:
     try:
         config = HeadConfig.from_plain(json.loads((folder / CONFIG).read_text(encoding="utf-8")))
         head = make_head(config)
-        head.load_state_dict({k: v.float() for k, v in load_file(folder / WEIGHTS).items()})
+        head.load_state_dict(dequantized(load_file(folder / WEIGHTS)))
     except (*_UNUSABLE, SafetensorError) as error:
         raise WishError(f"the head in {folder} cannot be loaded, it is incomplete or damaged: {error}") from None
     return head.eval().requires_grad_(False)
 
 
-def save_head(head: Head, folder: Path) -> None:
-    """Write a head's folder in one step; weights in fp16.
+def save_head(head: Head, folder: Path, *, dtype: str = "float16") -> None:
+    """Write a head's folder in one step; ``dtype`` of its weights is float16, or int8 with one scale a row: half the size.
 
     Raises:
         ValueError: ``folder`` holds something else, which would be lost.
@@ -97,7 +98,9 @@ def save_head(head: Head, folder: Path) -> None:
         raise ValueError(f"{folder} holds other files; give a new folder, or one that holds a head to be replaced")
 
     def fill(beside: Path) -> None:
-        save_file({k: v.half().contiguous().cpu() for k, v in head.state_dict().items()}, beside / WEIGHTS)
+        state = {name: value.half().contiguous().cpu() for name, value in head.state_dict().items()}
+        kept = quantized(state, {name for name, _ in head.named_parameters()}) if dtype == "int8" else state
+        save_file(kept, beside / WEIGHTS)
         write_json(beside / CONFIG, head.config.plain())
 
     write_folder(folder, fill)

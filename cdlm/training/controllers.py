@@ -17,7 +17,7 @@ from cdlm.data.tokenizer import TextTokenizer
 from cdlm.diffusion.model import DiffusionLM
 from cdlm.files import write_text
 from cdlm.hub import find_model, load_model
-from cdlm.shelf import CONFIG, model_fingerprint, save_head
+from cdlm.shelf import CONFIG, load_head, model_fingerprint, save_head
 from cdlm.training import labelling
 from cdlm.training.callbacks import Progress, StopWhen, Watch, time_limit
 from cdlm.training.cards import head_card
@@ -170,8 +170,8 @@ def prepare(order: Order, parsing: Parsing | None = None, labelled: Labelled | N
     return Prepared(order, network, config, labelled, learned, judged, held)
 
 
-def finish(prepared: Prepared, head: Head) -> Path:
-    """Fit the judge of a trained head, measure it on held-out texts, write its folder."""
+def finish(prepared: Prepared, head: Head, *, dtype: str = "float16") -> Path:
+    """Fit the judge of a trained head, write its folder with weights in ``dtype``, measure what was written on held-out texts."""
     order, labelled, learned, judged, held = (
         prepared.order, prepared.labelled, prepared.learned, prepared.judged, prepared.held
     )  # fmt: skip
@@ -188,9 +188,12 @@ def finish(prepared: Prepared, head: Head) -> Path:
     facts = {**labelled.facts, **counts, "skipped": labelled.skipped, "data": Path(order.data).name}
     facts |= {"sources": order.source_column} if order.source_column else {}
     facts["share"] = round(head.size / whole, 4)  # of a denoiser evaluation
-    head.config = replace(prepared.config, facts={**facts, "figures": head_figures(network, head, held)})
     order.out.parent.mkdir(parents=True, exist_ok=True)
-    save_head(head, order.out)
+    head.config = replace(prepared.config, facts=facts)
+    save_head(head, order.out, dtype=dtype)
+    head = load_head(order.out)
+    head.config = replace(prepared.config, facts={**facts, "figures": head_figures(network, head, held)})
+    save_head(head, order.out, dtype=dtype)
     write_text(order.out / CARD, head_card(order.model, order.command, head.config))
     return order.out
 
