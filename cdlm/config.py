@@ -9,6 +9,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from cdlm import explain
+from cdlm.data.options import Quoting, ReadOptions
 
 DEFAULT_BACKBONE: dict[str, Any] = {
     "model_type": "modernbert",
@@ -95,12 +96,22 @@ class DataConfig(Section):
     validation: str | None = Field(
         None, description="the same; without it 1 line in 20 (at most 2,000) is held out by seed"
     )
-    text_column: str = Field("text", description="column of csv, jsonl, parquet and Hub data")
+    text_column: str = Field(
+        "text",
+        description="column of csv, jsonl, parquet and Hub data; a path such as messages.0.content leads into one",
+    )
     source_column: str | None = Field(
         None, description="column of the source texts that text_column is to be written from; none: texts alone"
     )
-    columns: tuple[str, ...] = Field(
-        (), description="names for the columns of pairs in csv and tsv without such a line"
+    columns: tuple[str, ...] = Field((), description="names for the columns of csv and tsv files without such a line")
+    header: bool = Field(
+        True, description="the first line of csv and tsv files names the columns; without names they are 1, 2 and so on"
+    )
+    quoting: Quoting = Field(
+        "double", description="double: csv and tsv values may stand in double quotes; none: quotes stand for themselves"
+    )
+    paragraphs: bool = Field(
+        False, description="texts of text files are parted by blank lines, not by the ends of lines"
     )
     tokenizer: Literal["word", "bpe", "wordpiece"] | str = Field(
         "word",
@@ -117,6 +128,17 @@ class DataConfig(Section):
     streaming: bool = Field(False, description="read the corpus anew in every pass instead of holding it in memory")
     block_size: int = Field(10_000, ge=2, description="lines of a stream that are shuffled together")
     sample: int = Field(100_000, ge=2, description="first rows of a stream, for its vocabulary and lengths")
+
+    @field_validator("text_column", "source_column", mode="before")
+    @classmethod
+    def _numbered(cls, value: Any) -> Any:
+        """Columns without names are numbered, and YAML reads 2 as a number."""
+        return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+    @property
+    def reading(self) -> ReadOptions:
+        """How the files are read."""
+        return ReadOptions(self.header, self.columns, self.quoting, self.paragraphs)
 
     @model_validator(mode="after")
     def _streamable(self) -> Self:
@@ -206,18 +228,17 @@ class RunConfig(Section):
         if self.train.objective == "diffusion_lm" and self.model.head != "regression":
             raise ValueError("train.objective=diffusion_lm needs model.head=regression")
         data, source = self.data, self.data.source_column
-        if source is None and (data.columns or self.model.max_source_length):
-            raise ValueError(
-                "data.columns and model.max_source_length need data.source_column, the column of the sources"
-            )
+        if source is None and self.model.max_source_length:
+            raise ValueError("model.max_source_length needs data.source_column, the column of the sources")
         if source is None and self.train.source_dropout != _default(TrainConfig, "source_dropout"):
             raise ValueError("train.source_dropout needs data.source_column: nothing else has sources to leave out")
         if source is not None and data.streaming:
             raise ValueError("data.streaming reads texts, not pairs; leave out data.streaming or data.source_column")
         if source == data.text_column:
             raise ValueError(f"data.source_column and data.text_column are both {source}; name two columns")
-        if data.columns and not {source, data.text_column} <= set(data.columns):
-            raise ValueError(f"data.columns has to name {source} (source_column) and {data.text_column} (text_column)")
+        if data.columns and not {source or data.text_column, data.text_column} <= set(data.columns):
+            wanted = f"{source} (source_column) and {data.text_column}" if source else data.text_column
+            raise ValueError(f"data.columns has to name {wanted} (text_column)")
         return self
 
 

@@ -290,8 +290,8 @@ PAIRS: dict[str, Any] = {"train": "pairs.tsv", "source_column": "source", "text_
 @pytest.mark.parametrize(
     ("raw", "said"),
     [
-        ({"data": {"train": "a.csv", "columns": ["source", "text"]}}, "need data.source_column"),
-        ({"data": {"train": "a.csv"}, "model": {"max_source_length": 8}}, "need data.source_column"),
+        ({"data": {"train": "a.csv", "columns": ["source", "target"]}}, r"has to name text \(text_column\)"),
+        ({"data": {"train": "a.csv"}, "model": {"max_source_length": 8}}, "needs data.source_column"),
         ({"data": PAIRS | {"text_column": "source"}}, "name two columns"),
         ({"data": PAIRS | {"columns": ["source", "text"]}}, "has to name source .* and target"),
         ({"data": PAIRS, "train": {"source_dropout": 1.0}}, "source_dropout"),

@@ -3,7 +3,7 @@
 import re
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 import yaml
@@ -31,6 +31,14 @@ Validation = Annotated[
     str | None, typer.Option("--validation", help="Corpus to validate on; without it lines are held out by seed.")
 ]
 TextColumn = Annotated[str, typer.Option("--text-column", help="Column of a table that holds the texts.")]
+Header = Annotated[
+    bool, typer.Option("--header/--no-header", help="Whether the first line of csv and tsv files names the columns.")
+]
+Quoting = Annotated[
+    Literal["double", "none"],
+    typer.Option("--quoting", help="Whether csv and tsv values may stand in quotes, or quotes stand for themselves."),
+]
+Paragraphs = Annotated[bool, typer.Option("--paragraphs", help="Texts of text files are parted by blank lines.")]
 Minutes = Annotated[float, typer.Option("--minutes", min=0.1, help="How long training may take on this machine.")]
 Out = Annotated[
     Path | None,
@@ -43,6 +51,9 @@ def init(
     corpus: Corpus,
     validation: Validation = None,
     text_column: TextColumn = "text",
+    header: Header = True,
+    quoting: Quoting = "double",
+    paragraphs: Paragraphs = False,
     minutes: Minutes = 30,
     out: Out = None,
     force: Force = False,
@@ -57,8 +68,10 @@ def init(
     console = screen()
     with waiting("reading the corpus"):
         from cdlm.data.inspection import inspect_corpus
+        from cdlm.data.options import ReadOptions
 
-        found = inspect_corpus(corpus, text_column)
+        options = ReadOptions(header, quoting=quoting, paragraphs=paragraphs)
+        found = inspect_corpus(corpus, text_column, options=options)
     show_corpus(console, found)
     with waiting("measuring this machine"):
         from cdlm.data.sources import find_source
@@ -66,11 +79,14 @@ def init(
         from cdlm.training.sizing import propose
 
         if validation is not None:
-            find_source(validation)
-        chosen = propose(found, minutes, output=f"runs/{name}", validation=validation, text_column=text_column)
+            find_source(validation, options)
+        written: dict[str, Any] = {"output": f"runs/{name}", "validation": validation, "text_column": text_column}
+        chosen = propose(found, minutes, options=options, **written)
     chosen_by = {"--validation": validation, "--text-column": text_column if text_column != "text" else None}
+    chosen_by |= {"--quoting": quoting if quoting != "double" else None}
     chosen_by |= {"--minutes": f"{minutes:g}" if minutes != 30 else None, "--out": str(out) if out else None}
     given = [word for option, value in chosen_by.items() if value is not None for word in (option, value)]
+    given += ["--no-header"] * (not header) + ["--paragraphs"] * paragraphs
     write_text(path, render(chosen, shlex.join(["cdlm", "init", corpus, *given])))
     show_proposal(console, chosen, minutes)
     console.print(Text(f"config: {path}"), soft_wrap=True)
@@ -120,6 +136,8 @@ def _counts(found: "Inspection") -> list[tuple[str, str]]:
         ("rows", rows),
         ("empty rows", f"{found.empty:,}" + (", left out" if found.empty else "")),
         ("duplicates", f"{found.duplicates:,} ({share:.1%})"),
+        *([("line breaks", f"{found.broken:,} rows hold some, which are read as blanks")] if found.broken else []),
+        *(("read with", said) for said in found.remarks),
     ]
 
 
@@ -155,9 +173,22 @@ def show_proposal(console: Console, chosen: "Proposal", minutes: float) -> None:
     table.add_row("model", f"{short_number(chosen.parameters)} parameters, {layers}")
     table.add_row("steps", steps)
     table.add_row("time", took)
-    if train.steps < 1000:
-        table.add_row(Text("?", "yellow"), f"{train.steps:,} steps are few; texts will be loose. Give more --minutes")
+    if remark := _doubt(chosen):
+        table.add_row(Text("?", "yellow"), remark)
     console.print(table)
+
+
+def _doubt(chosen: "Proposal") -> str | None:
+    """Why a model trained so will not write well; None where it may."""
+    from cdlm.training.sizing import MOST_EPOCHS
+
+    train = chosen.config.train
+    tokens = round(train.steps * train.tokens_per_batch / chosen.epochs)
+    if chosen.epochs > MOST_EPOCHS:
+        wanted = 1000 * train.tokens_per_batch // MOST_EPOCHS
+        more = f"give more text, at least some {short_number(wanted)} words; more minutes do not help"
+        return f"too little text: about {tokens:,} words, of which a model learns little but to repeat them; {more}"
+    return f"{train.steps:,} steps are few; texts will be loose. Give more --minutes" if train.steps < 1000 else None
 
 
 def render(proposal: "Proposal", command: str) -> str:

@@ -2,11 +2,12 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from cdlm.data.readers import CorpusError
+from cdlm.data.opening import CorpusError
+from cdlm.data.options import AS_IT_IS, ReadOptions
 from cdlm.data.sources import check_memory, find_source
 from cdlm.data.tables import read_columns
 
@@ -22,6 +23,8 @@ class Tally:
         duplicates: of the others, equal to an earlier one; kept or left out as ``data.duplicates`` says.
         shared: validation lines that stand in training too, word for word.
         passed_over: files of a folder that are no corpus, by their ending.
+        broken: texts with line breaks inside, which are read as blanks.
+        remarks: what was found out about the files, and of how many.
     """
 
     rows: int = 0
@@ -29,6 +32,8 @@ class Tally:
     duplicates: int = 0
     shared: int = 0
     passed_over: dict[str, int] = field(default_factory=dict)
+    broken: int = 0
+    remarks: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -49,41 +54,36 @@ def load_corpus(
     text_column: str = "text",
     drop_duplicates: bool = False,
     seed: int = 0,
+    options: ReadOptions = AS_IT_IS,
 ) -> Corpus:
     """Read both splits; without a validation source 1 line in 20 (at most 2,000) is held out by seed.
 
     Raises:
         CorpusError: nothing found, not text, no such column, or no line with a word in it.
     """
-    lines, tally = _read(train, text_column)
+    lines, tally = _read(train, text_column, options)
     distinct = list(dict.fromkeys(lines))
     kept = distinct if drop_duplicates else lines
-    held = read_lines(validation, text_column) if validation else []
+    held = read_lines(validation, text_column, options) if validation else []
     if not validation:
         kept, held = hold_out(train, kept, seed)
     known = set(kept)
-    tally = Tally(
-        tally.rows,
-        tally.empty,
-        len(lines) - len(distinct),
-        sum(line in known for line in held),
-        tally.passed_over,
-    )
+    tally = replace(tally, duplicates=len(lines) - len(distinct), shared=sum(line in known for line in held))
     dropped = tally.duplicates if drop_duplicates else 0
     return Corpus(tuple(kept), tuple(held), fingerprint(kept, held), dropped, tally)
 
 
-def read_lines(source: str, text_column: str = "text") -> list[str]:
+def read_lines(source: str, text_column: str = "text", options: ReadOptions = AS_IT_IS) -> list[str]:
     """Non-empty lines of a file, a glob, a folder or a Hub dataset; see :func:`cdlm.data.sources.find_source`.
 
     Raises:
         CorpusError: see :func:`load_corpus`.
     """
-    return _read(source, text_column)[0]
+    return _read(source, text_column, options)[0]
 
 
-def _read(name: str, text_column: str) -> tuple[list[str], Tally]:
-    source = find_source(name)
+def _read(name: str, text_column: str, options: ReadOptions) -> tuple[list[str], Tally]:
+    source = find_source(name, options)
     check_memory(source)
     rows, lines = 0, []
     for row in source.rows(text_column):
@@ -92,7 +92,8 @@ def _read(name: str, text_column: str) -> tuple[list[str], Tally]:
             lines.append(line)
     if not lines:
         raise CorpusError(f"{name}: no line with a word in it" + (f" among {rows:,} empty rows" if rows else ""))
-    return lines, Tally(rows, rows - len(lines), passed_over=source.passed_over)
+    broken = sum("\n" in line for line in lines)
+    return lines, Tally(rows, rows - len(lines), passed_over=source.passed_over, broken=broken, remarks=source.remarks)
 
 
 def fingerprint(*splits: Sequence[str]) -> str:

@@ -11,7 +11,8 @@ from itertools import islice
 import numpy as np
 
 from cdlm.data.languages import languages
-from cdlm.data.readers import CorpusError
+from cdlm.data.opening import CorpusError
+from cdlm.data.options import AS_IT_IS, ReadOptions
 from cdlm.data.sources import find_source
 from cdlm.data.words import split_words
 
@@ -43,6 +44,7 @@ class Inspection:
         unpacked: bytes once unpacked. rows_in_all: rows of the whole corpus; both estimated where reading all would tell.
         rows, empty, duplicates: rows read, of these without a word, and of the others equal to an earlier one.
         lines: the others, duplicates included. lengths: words of each. words: every word and how often it occurs.
+        broken: lines with line breaks inside, which are read as blanks. remarks: what was found out about the files.
         scripts, languages: shares of the letters and of the lines, the largest first. suspicions: rows that look wrong.
     """
 
@@ -62,6 +64,8 @@ class Inspection:
     languages: dict[str, float]
     suspicions: tuple[Suspicion, ...]
     passed_over: dict[str, int]
+    broken: int = 0
+    remarks: dict[str, int] = field(default_factory=dict)
 
     @property
     def spaced(self) -> bool:
@@ -87,13 +91,15 @@ def covered(words: Counter[str], min_count: int) -> float:
     return sum(count for count in words.values() if count >= min_count) / max(1, words.total())
 
 
-def inspect_corpus(name: str, text_column: str = "text", rows: int = ROWS) -> Inspection:
+def inspect_corpus(
+    name: str, text_column: str = "text", rows: int = ROWS, options: ReadOptions = AS_IT_IS
+) -> Inspection:
     """Read the first rows of a corpus, equally many of each file, and count what they hold.
 
     Raises:
         CorpusError: nothing found, not text, no such column, or no line with a word in it.
     """
-    source = find_source(name)
+    source = find_source(name, options)
     each = -(-rows // len(source.parts))
     heads = [list(islice(part.rows(text_column), each + 1)) for part in source.parts]
     texts = [text for head in heads for text in head[:each]]
@@ -119,6 +125,8 @@ def inspect_corpus(name: str, text_column: str = "text", rows: int = ROWS) -> In
         languages(lines),
         tuple(_suspicions(texts, float(np.median(lengths)))),
         source.passed_over,
+        sum("\n" in line for line in lines),
+        source.remarks,
     )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from cdlm.data.columns import top_of, value_at
 from cdlm.data.corpus import CorpusError, read_columns
 
 _TYPED = (".csv", ".tsv")
@@ -59,7 +60,7 @@ def read_labelled(
             field in which not at least two different labels occur.
     """
     file = Path(source).expanduser()
-    columns = _columns(file)
+    columns = _columns(file, [text_column, *(label_columns or [])])
     _check_named(file, columns, {text_column, *(label_columns or ["label"])})
     fields = _fields(file, list(columns), text_column, label_columns)
     texts = _texts(file, columns[text_column], text_column)
@@ -76,13 +77,16 @@ def read_labelled(
     return found
 
 
-def _columns(file: Path) -> Columns:
+def _columns(file: Path, wanted: Sequence[str]) -> Columns:
+    """Those of the file, and those inside them that a path such as ``messages.0.content`` leads to."""
     if not file.is_file():
         raise LabelsError(f"no file at {file}; labels are read from one csv, tsv, jsonl or parquet file")
     try:
-        return read_columns(file)
+        columns = read_columns(file)
     except CorpusError as error:
         raise LabelsError(f"{error}") from None
+    inside = {name: top for name in wanted if (top := top_of(name, list(columns))) != name}
+    return {**columns, **{name: [value_at({t: v}, name) for v in columns[t]] for name, t in inside.items()}}
 
 
 def _check_named(file: Path, columns: Columns, wanted: set[str]) -> None:

@@ -1,17 +1,15 @@
 """Corpora of pairs: a source text and the text to be written from it, two columns of a table."""
 
-import csv
-import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from cdlm.data.columns import missing_column, top_of
 from cdlm.data.corpus import Corpus, CorpusError, Tally, fingerprint
-from cdlm.data.readers import LONGEST, check_text, ending, missing_column, open_bytes, refusing
-from cdlm.data.sources import File, Part, find_source
+from cdlm.data.options import AS_IT_IS, ReadOptions
+from cdlm.data.sources import Part, find_source
 
-_MARKS = {".tsv": "\t", ".csv": ","}
 Pair = tuple[str, str]
 
 
@@ -36,24 +34,24 @@ def load_pairs(  # noqa: PLR0913 - what a configuration says about its data
     *,
     source_column: str = "source",
     text_column: str = "target",
-    columns: Sequence[str] = (),
+    options: ReadOptions = AS_IT_IS,
     drop_duplicates: bool = False,
     seed: int = 0,
 ) -> PairCorpus:
     """Read both splits; without a validation source 1 row in 20 (at most 2,000) is held out by seed, whole sources at a time.
 
     Args:
-        columns: names for the columns of csv and tsv files without a first line of names.
+        options: how the files are read, such as names for the columns of csv and tsv files without a first line of names.
 
     Raises:
         CorpusError: nothing found, no such column, or no row with a word on either side.
     """
     names = (source_column, text_column)
-    rows, tally = _read(train, names, columns)
+    rows, tally = _read(train, names, options)
     distinct = list(dict.fromkeys(rows))
     kept = distinct if drop_duplicates else rows
     if validation:
-        held = read_pairs(validation, *names, columns)[0]
+        held = read_pairs(validation, *names, options)[0]
     else:
         kept, held = _hold_out(kept, seed)
     known, doubled = set(kept), len(rows) - len(distinct)
@@ -64,7 +62,9 @@ def load_pairs(  # noqa: PLR0913 - what a configuration says about its data
     return PairCorpus(corpus, sources, held_sources)
 
 
-def read_pairs(name: str, source_column: str, text_column: str, columns: Sequence[str] = ()) -> tuple[list[Pair], int]:
+def read_pairs(
+    name: str, source_column: str, text_column: str, options: ReadOptions = AS_IT_IS
+) -> tuple[list[Pair], int]:
     """(source, target) of every row of a corpus of tables, and how many rows were left out because a side was empty.
 
     What a name may stand for is told by :func:`cdlm.data.sources.find_source`.
@@ -72,53 +72,38 @@ def read_pairs(name: str, source_column: str, text_column: str, columns: Sequenc
     Raises:
         CorpusError: see :func:`load_pairs`.
     """
-    rows, tally = _read(name, (source_column, text_column), columns)
+    rows, tally = _read(name, (source_column, text_column), options)
     return rows, tally.empty
 
 
-def _read(name: str, sides: Pair, columns: Sequence[str]) -> tuple[list[Pair], Tally]:
-    found = find_source(name)
-    rows = [(source.strip(), target.strip()) for part in found.parts for source, target in _rows(part, sides, columns)]
+def _read(name: str, sides: Pair, options: ReadOptions) -> tuple[list[Pair], Tally]:
+    found = find_source(name, options)
+    rows = [(source.strip(), target.strip()) for part in found.parts for source, target in _rows(part, sides)]
     full = [(source, target) for source, target in rows if source and target]
     if not full:
         raise CorpusError(f"{name}: no row has a word in {sides[0]!r} and in {sides[1]!r}")
-    return full, Tally(len(rows), len(rows) - len(full), passed_over=found.passed_over)
+    return full, Tally(
+        len(rows),
+        len(rows) - len(full),
+        passed_over=found.passed_over,
+        broken=sum("\n" in source or "\n" in target for source, target in full),
+        remarks=found.remarks,
+    )
 
 
 _FIX = "Set data.source_column and data.text_column, or data.columns where the first line holds no names"
 
 
-def _rows(part: Part, sides: Pair, columns: Sequence[str]) -> Iterator[Pair]:
-    known = list(columns) or part.columns
+def _rows(part: Part, sides: Pair) -> Iterator[Pair]:
+    known = part.columns
     if not known:
         raise CorpusError(
             f"{part.name} has no columns; pairs come from csv, tsv, jsonl or parquet files with two of them"
         )
     for wanted in sides:
-        if wanted not in known:
+        if top_of(wanted, known) not in known:
             raise missing_column(part.name, wanted, known, _FIX)
-    if columns:
-        return _unnamed(part, sides, columns)
     return zip(part.rows(sides[0]), part.rows(sides[1]), strict=True)
-
-
-def _unnamed(part: Part, sides: Pair, columns: Sequence[str]) -> Iterator[Pair]:
-    """A table whose first line is a row like any other; quotes mean something in csv, and stand for themselves in tsv."""
-    mark = _MARKS.get(ending(part.path).lower()) if isinstance(part, File) else None
-    if mark is None or not isinstance(part, File):
-        raise CorpusError(f"{part.name}: data.columns names the columns of csv and tsv files; leave it out for others")
-    check_text(part.path, "csv")
-    source, target = (columns.index(side) for side in sides)
-    csv.field_size_limit(LONGEST)
-    with refusing(part.path, "csv"), io.TextIOWrapper(open_bytes(part.path), encoding="utf-8-sig") as handle:
-        rows = csv.reader(handle, delimiter=mark, quoting=csv.QUOTE_NONE if mark == "\t" else csv.QUOTE_MINIMAL)
-        for row in rows:
-            if row and len(row) != len(columns):
-                raise CorpusError(
-                    f"{part.name}: line {rows.line_num} has {len(row)} columns, data.columns names {len(columns)}"
-                )
-            if row:
-                yield row[source], row[target]
 
 
 def _hold_out(rows: list[Pair], seed: int) -> tuple[list[Pair], list[Pair]]:

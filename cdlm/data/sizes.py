@@ -1,6 +1,5 @@
 """How large a corpus is before it is read: bytes once unpacked, rows, and whether they fit into memory."""
 
-import csv
 import gzip
 import io
 from collections import deque
@@ -12,7 +11,10 @@ import psutil
 import pyarrow as pa
 import pyarrow.parquet
 
-from cdlm.data.readers import KINDS, PACKED, csv_mark, ending, kind_of, objects, open_bytes, refusing
+from cdlm.data.delimited import dialect_of
+from cdlm.data.opening import KINDS, PACKED, ending, kind_of, open_bytes, refusing
+from cdlm.data.options import AS_IT_IS, ReadOptions
+from cdlm.data.readers import objects, paragraphs
 
 UNPACKED = 16 << 20
 """Bytes that are unpacked of a file to know how many there are."""
@@ -56,7 +58,7 @@ def unpacked_size(file: Path, within: int = UNPACKED) -> int:
         return got
 
 
-def count_rows(file: Path, sampled: int) -> int:
+def count_rows(file: Path, sampled: int, options: ReadOptions = AS_IT_IS) -> int:
     """About how many rows the file has, from the bytes that its first ``sampled`` rows take, whatever stands in them.
 
     Raises:
@@ -68,10 +70,10 @@ def count_rows(file: Path, sampled: int) -> int:
             return int(pyarrow.parquet.read_metadata(file).num_rows)
         with io.TextIOWrapper(open_bytes(file), encoding="utf-8-sig", newline="") as handle:
             listed = kind == "json" and handle.read(4096).lstrip()[:1] == "["
-        return sum(1 for _ in objects(file)) if listed else _projected(file, kind, sampled)
+        return sum(1 for _ in objects(file)) if listed else _projected(file, kind, sampled, options)
 
 
-def _projected(file: Path, kind: str, sampled: int) -> int:
+def _projected(file: Path, kind: str, sampled: int, options: ReadOptions) -> int:
     taken = 0
 
     def lines(handle: io.TextIOWrapper) -> Iterator[str]:
@@ -81,14 +83,16 @@ def _projected(file: Path, kind: str, sampled: int) -> int:
             yield line
 
     with io.TextIOWrapper(open_bytes(file), encoding="utf-8-sig", newline="") as handle:
-        rows = _records(lines(handle), kind, file)
-        names = kind == "csv" and next(rows, None) is not None
+        rows = _records(lines(handle), kind, file, options)
+        names = kind == "csv" and options.named and next(rows, None) is not None
         before, taken = taken * names, 0
         deque(islice(rows, sampled), maxlen=0)
     return round(sampled * max(1.0, (unpacked_size(file) - before) / max(1, taken)))
 
 
-def _records(lines: Iterator[str], kind: str, file: Path) -> Iterator[object]:
+def _records(lines: Iterator[str], kind: str, file: Path, options: ReadOptions) -> Iterator[object]:
     if kind == "csv":
-        return filter(None, csv.reader(lines, delimiter=csv_mark(file)))
+        return filter(None, dialect_of(file, options).reader(lines, strict=False))
+    if options.paragraphs:
+        return paragraphs(lines)
     return (line for line in lines if line.strip()) if kind == "json" else lines

@@ -11,7 +11,10 @@ from typing import Protocol
 
 import psutil
 
-from cdlm.data.readers import KINDS, PACKED, CorpusError, column_names, ending, read_rows
+from cdlm.data import delimited
+from cdlm.data.opening import KINDS, PACKED, CorpusError, ending, kind_of
+from cdlm.data.options import AS_IT_IS, ReadOptions
+from cdlm.data.readers import check_options, column_names, read_rows
 from cdlm.data.sizes import IN_MEMORY, UNPACKED, count_rows, fits_memory, unpacked_size
 from cdlm.data.tables import HUB, HubTable
 
@@ -31,6 +34,10 @@ class Part(Protocol):
     @property
     def size(self) -> int:
         """Bytes on disk."""
+
+    @property
+    def remark(self) -> str | None:
+        """What was found out by looking, as how its values are parted; None where its ending says all."""
 
     def unpacked(self, within: int) -> int:
         """Bytes once unpacked, estimated from so many."""
@@ -54,6 +61,7 @@ class File:
     """A file of rows."""
 
     path: Path
+    options: ReadOptions = AS_IT_IS
 
     @property
     def name(self) -> str:
@@ -63,18 +71,22 @@ class File:
     def size(self) -> int:
         return self.path.stat().st_size
 
+    @property
+    def remark(self) -> str | None:
+        return delimited.remark(self.path, self.options) if kind_of(self.path) == "csv" else None
+
     def unpacked(self, within: int) -> int:
         return unpacked_size(self.path, within)
 
     @property
     def columns(self) -> list[str]:
-        return column_names(self.path)
+        return column_names(self.path, self.options)
 
     def rows(self, text_column: str, start: int = 0) -> Iterator[str]:
-        return read_rows(self.path, text_column, start)
+        return read_rows(self.path, text_column, start, self.options)
 
     def count_rows(self, sampled: int) -> int:
-        return count_rows(self.path, sampled)
+        return count_rows(self.path, sampled, self.options)
 
     def stamp(self, share: float = 1.0) -> str:
         """Of the whole content; of a share below 1: of the size, the time of the last change, and samples of 64 KiB.
@@ -118,6 +130,11 @@ class Source:
         within = max(1 << 20, UNPACKED // max(1, len(self.parts)))
         return sum(part.unpacked(within) for part in self.parts)
 
+    @property
+    def remarks(self) -> dict[str, int]:
+        """What was found out about its files, and of how many."""
+        return dict(Counter(filter(None, (part.remark for part in self.parts))))
+
     def rows(self, text_column: str) -> Iterator[str]:
         """Every row, one part after the other."""
         for part in self.parts:
@@ -135,7 +152,7 @@ class Source:
         return hashlib.sha256("".join(part.stamp(share) for part in self.parts).encode()).hexdigest()
 
 
-def find_source(name: str) -> Source:
+def find_source(name: str, options: ReadOptions = AS_IT_IS) -> Source:
     """The files or the table of this name.
 
     ``hub:owner/name`` names a data set of the Hub, ``hub:owner/name:config@split`` one of its configurations and splits;
@@ -147,17 +164,22 @@ def find_source(name: str) -> Source:
     if not name.strip():
         raise CorpusError("no corpus at '': give a file, a folder, a glob or a Hub name")
     if name.startswith(HUB):
-        return Source(name, (HubTable.load(name),))
+        return _of_hub(name, options)
     path = Path(name).expanduser()
     if path.is_dir():
-        return _folder(name, path)
+        return _folder(name, path, options)
     files = (
         [path] if path.is_file() else [Path(p) for p in sorted(glob(str(path), recursive=True)) if Path(p).is_file()]
     )
     if files:
-        return Source(name, tuple(File(file) for file in files))
+        return Source(name, tuple(File(file, options) for file in files))
     if "/" not in name or name.startswith((".", "/", "~")) or name.endswith((*KINDS, *PACKED)) or "*" in name:
         raise CorpusError(f"no corpus at {name}")
+    return _of_hub(name, options)
+
+
+def _of_hub(name: str, options: ReadOptions) -> Source:
+    check_options(name, "hub", options)
     return Source(name, (HubTable.load(name),))
 
 
@@ -172,7 +194,7 @@ def check_memory(source: Source) -> None:
         )
 
 
-def _folder(name: str, folder: Path) -> Source:
+def _folder(name: str, folder: Path, options: ReadOptions) -> Source:
     there = [p for p in sorted(folder.rglob("*")) if p.is_file() and not _hidden(p.relative_to(folder))]
     files = [p for p in there if ending(p).lower() in KINDS]
     passed_over = Counter(p.suffix.lower() or p.name for p in there if p not in set(files))
@@ -189,7 +211,7 @@ def _folder(name: str, folder: Path) -> Source:
             f"the folder {name} holds files of several kinds: {_counted(counts)}; say which are the corpus, such as: "
             f"'{folder}/**/*{most.most_common(1)[0][0]}'"
         )
-    return Source(name, tuple(File(file) for file in files), dict(passed_over))
+    return Source(name, tuple(File(file, options) for file in files), dict(passed_over))
 
 
 def _hidden(path: Path) -> bool:

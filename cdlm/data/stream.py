@@ -15,6 +15,7 @@ import numpy as np
 
 from cdlm.data.batches import Key, packed
 from cdlm.data.corpus import Corpus, CorpusError, Tally, held_rows
+from cdlm.data.options import AS_IT_IS, ReadOptions
 from cdlm.data.sources import Source, find_source
 
 T = TypeVar("T")
@@ -69,7 +70,7 @@ class Stream:
                     yield file, row, line
 
 
-def open_stream(
+def open_stream(  # noqa: PLR0913 - what a configuration says about its data
     train: str,
     validation: str | None = None,
     *,
@@ -77,6 +78,7 @@ def open_stream(
     block_size: int = 10_000,
     sample: int = 100_000,
     seed: int = 0,
+    options: ReadOptions = AS_IT_IS,
 ) -> tuple[Stream, Corpus]:
     """A stream, and its first lines as a corpus on which vocabulary and lengths are counted.
 
@@ -90,18 +92,20 @@ def open_stream(
     Raises:
         CorpusError: nothing found, not text, no such column, or no line with a word in it.
     """
-    source = find_source(train)
+    source = find_source(train, options)
     heads = _heads(source, text_column, sample)
     places = [(part, row) for part, rows in enumerate(heads) for row, line in enumerate(rows) if line]
     held = [] if validation else _hold_out(places, train, seed)
     chosen = frozenset(held)
     lines = [heads[part][row] for part, row in places if (part, row) not in chosen]
-    texts = _validation(validation, text_column) if validation else [heads[part][row] for part, row in held]
+    texts = _validation(validation, text_column, options) if validation else [heads[part][row] for part, row in held]
     if not lines:
         raise CorpusError(f"{train}: no line with a word in it")
     rows, known = sum(map(len, heads)), set(lines)
     shared = sum(text in known for text in texts)
-    tally = Tally(rows, rows - len(places), len(lines) - len(known), shared, source.passed_over)
+    broken = sum("\n" in line for line in lines)
+    found = len(lines) - len(known), shared, source.passed_over, broken, source.remarks
+    tally = Tally(rows, rows - len(places), *found)
     stamp = f"stream {source.stamp()} {find_source(validation).stamp() if validation else ''}".strip()
     return Stream(source, text_column, chosen, block_size, seed), Corpus(tuple(lines), tuple(texts), stamp, 0, tally)
 
@@ -117,8 +121,8 @@ def _hold_out(places: list[tuple[int, int]], name: str, seed: int) -> list[tuple
     return [places[i] for i in sorted(held_rows(len(places), np.random.default_rng(seed), _MOST_HELD_OUT))]
 
 
-def _validation(name: str, text_column: str) -> list[str]:
-    rows = islice(find_source(name).rows(text_column), _MOST_VALIDATION)
+def _validation(name: str, text_column: str, options: ReadOptions) -> list[str]:
+    rows = islice(find_source(name, options).rows(text_column), _MOST_VALIDATION)
     lines = [line for row in rows if (line := row.strip())]
     if not lines:
         raise CorpusError(f"{name}: no line with a word in its first {_MOST_VALIDATION:,} rows")

@@ -1,26 +1,22 @@
 """Tables: every column of one file, and the text of data sets on the Hugging Face Hub, read through ``datasets``."""
 
 import hashlib
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cdlm.data.readers import (
-    PACKED,
-    CorpusError,
-    as_text,
-    check_text,
-    csv_rows,
-    kind_of,
-    missing_column,
-    odd_mark,
-    refusing,
-)
+from cdlm.data.columns import as_text, check_column, top_of, value_at
+from cdlm.data.delimited import check_names, remark, table_rows
+from cdlm.data.opening import PACKED, CorpusError, check_text, kind_of, refusing
 
 HUB = "hub:"
 _AT_ONCE = 1000
 _STAMPED = 1000
+_SAMPLED = 100
+
+log = logging.getLogger(__name__)
 
 
 def read_columns(file: Path) -> dict[str, list[object]]:
@@ -41,14 +37,13 @@ def read_columns(file: Path) -> dict[str, list[object]]:
 def _read_csv(file: Path) -> dict[str, list[object]]:
     """As strictly as a corpus: pandas would drop a short last row, and read 01 as 1."""
     with refusing(file, "csv"):
-        rows = csv_rows(file)
+        rows = table_rows(file)
         names = next(rows)
-        if len(set(names)) < len(names):
-            raise CorpusError(f"{file} names two columns alike on its first line: {', '.join(names)}")
-        if odd := odd_mark(names):
-            raise CorpusError(f"{file} has one column, {names[0]!r}. {odd}")
+        if said := remark(file):
+            log.warning("%s: %s", file, said)
+        check_names(file, names)
         table = list(rows)
-    return {name: [row[place] for row in table] for place, name in enumerate(names)}
+    return {name: [row[place] for row in table] for place, name in enumerate(names) if name.strip()}
 
 
 def _loader(file: Path) -> str:
@@ -116,6 +111,11 @@ class HubTable:
         """Bytes in the cache."""
         return int(self.table.data.nbytes)
 
+    @property
+    def remark(self) -> str | None:
+        """Nothing is found out by looking."""
+        return None
+
     def unpacked(self, within: int) -> int:
         """The same: the cache is not packed."""
         return self.size
@@ -131,11 +131,13 @@ class HubTable:
         Raises:
             CorpusError: no such column, or it does not hold texts.
         """
-        if text_column not in self.columns:
-            raise missing_column(self.name, text_column, self.columns)
-        texts = self.table.select_columns([text_column])
+        top = top_of(text_column, self.columns)
+        sample = self.table[:_SAMPLED][top] if top != text_column else ()
+        check_column(self.name, text_column, self.columns, [{top: value} for value in sample])
+        texts = self.table.select_columns([top])
         for at in range(start, len(texts), _AT_ONCE):
-            yield from (as_text(self.name, text_column, value) for value in texts[at : at + _AT_ONCE][text_column])
+            values = (value_at({top: value}, text_column) for value in texts[at : at + _AT_ONCE][top])
+            yield from (as_text(self.name, text_column, value) for value in values)
 
     def count_rows(self, sampled: int) -> int:
         """Known without reading any."""

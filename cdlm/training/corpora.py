@@ -25,7 +25,7 @@ _KEPT = 4
 def read_corpus(config: RunConfig) -> tuple[Corpus, Stream | None]:
     """The corpus, or of one that is streamed its first lines and the stream."""
     data = config.data
-    common: dict[str, Any] = {"text_column": data.text_column, "seed": config.train.seed}
+    common: dict[str, Any] = {"text_column": data.text_column, "seed": config.train.seed, "options": data.reading}
     if data.streaming:
         stream, corpus = open_stream(
             data.train, data.validation, block_size=data.block_size, sample=data.sample, **common

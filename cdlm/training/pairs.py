@@ -49,7 +49,7 @@ def read_pair_corpus(config: RunConfig) -> PairCorpus:
         data.validation,
         source_column=str(data.source_column),
         text_column=data.text_column,
-        columns=data.columns,
+        options=data.reading,
         drop_duplicates=data.duplicates == "drop",
         seed=config.train.seed,
     )

@@ -18,6 +18,8 @@ def remarks(plan: Plan) -> list[str]:
         f"{equal} {dropped} (data.duplicates: {data.duplicates})": tally.duplicates,
         f"longer than model.max_length: {longest}, {shown} (data.long_lines: {data.long_lines})": plan.too_long,
         f"of {len(plan.corpus.validation):,} validation {lines} stand in training too, which flatters": tally.shared,
+        f"{lines} with line breaks inside, which are read as blanks": tally.broken,
+        **{f"file{'s' * (count > 1)} with {said}": count for said, count in tally.remarks.items()},
         f"other files in the folder ({', '.join(tally.passed_over)}) passed over": sum(tally.passed_over.values()),
     }
     where = "" if plan.stream is None else f", of the first {tally.rows:,} rows"

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
@@ -16,6 +16,7 @@ import torch
 from cdlm.config import DataConfig, RunConfig, parse_config
 from cdlm.data.corpus import Corpus, hold_out
 from cdlm.data.inspection import Inspection, covered
+from cdlm.data.options import AS_IT_IS, ReadOptions
 from cdlm.data.sizes import fits_memory
 from cdlm.data.words import split_words
 from cdlm.diffusion.model import DiffusionLM
@@ -66,27 +67,31 @@ def measure(plan: Plan) -> tuple[int, float, str]:
     return DiffusionLM(plan.model_config).num_parameters(), median(gaps), str(where)
 
 
-def propose(
+def propose(  # noqa: PLR0913 - what a configuration says about its data
     found: Inspection,
     minutes: float,
     *,
     output: str,
     validation: str | None = None,
     text_column: str = "text",
+    options: ReadOptions = AS_IT_IS,
     measuring: Callable[[str], None] | None = None,
 ) -> Proposal:
     """The largest model of the ladder that this machine trains long enough in so many minutes, and that the text can feed.
 
     Args:
         found: the corpus. minutes: the whole run may take.
-        output, validation, text_column: as in the configuration.
+        output, validation, text_column: as in the configuration. options: how the files are read.
         measuring: is told what is measured next, which takes seconds.
 
     Raises:
         CorpusError: too few lines to train on and to validate with.
     """
     reasons: dict[str, str] = {}
-    raw: dict[str, Any] = {"data": _data(found, validation, text_column, reasons), "output": output}
+    raw: dict[str, Any] = {
+        "data": {**_data(found, validation, text_column, reasons), **_reading(options)},
+        "output": output,
+    }
     corpus = _corpus(found, raw["data"])
     raw["data"] |= _vocabulary(corpus.train, found.spaced, reasons)
     plan = plan_corpus(parse_config({**raw, "data": raw["data"] | {"streaming": False}}), corpus)
@@ -122,6 +127,11 @@ def _data(found: Inspection, validation: str | None, text_column: str, reasons: 
         reasons["data.duplicates"] = f"{found.duplicates / len(found.lines):.0%} of the lines stand there before"
         data["duplicates"] = "drop"
     return data
+
+
+def _reading(options: ReadOptions) -> dict[str, Any]:
+    """What is not read as usual."""
+    return {name: value for name, value in asdict(options).items() if value != getattr(AS_IT_IS, name)}
 
 
 def _corpus(found: Inspection, data: dict[str, Any]) -> Corpus:

@@ -29,7 +29,7 @@ SURFACE = {
     "--source",
     "infill": f"template {WRITING} --candidates --guidance-scale --length --select --show-steps --source --top",
     "info": "model --json",
-    "init": "corpus --force --minutes --out --text-column --validation",
+    "init": "corpus --force --header --minutes --out --paragraphs --quoting --text-column --validation",
     "score": "texts --device --draws --dtype --file --json --model --per-token --seed --source",
     "train": "overrides --config --dry-run --init-from --keys --max-minutes --no-resume --quiet --task",
     "train-controller": "--data --label-column --max-minutes --model --out --seed --source-column --steps --task --text-column "

@@ -158,8 +158,8 @@ def test_corpus_leaves_out_missing_values(tmp_path: Path) -> None:
         ("ragged.csv", b'text,b\n"unclosed,1\n2,3\n', "cannot be read as csv|no line|no column"),
         ("picture.png", b"\x89PNG...", "unknown ending '.png'"),
         ("wide.csv", b"text,b\none,1\ntwo,2,3\n", "line 3 holds 3 values, the first 2"),
-        ("open.csv", b'text\none\n"two\nthree\n', r"line 4: unexpected end of data.*every quote is closed"),
-        ("open.tsv", b'text\tb\n"one\t1\ntwo"\t3\n', "runs over several lines"),
+        ("open.csv", b'text\none\n"two\nthree\n', r"line 3: unexpected end of data.*every quote is closed"),
+        ("open.tsv", b'text\tb\n"one\t1\ntwo"\t3\n', "line 2: .*runs over several lines.*quoting=none"),
         (
             "cut.txt.gz",
             gzip.compress(b"one\n" * 999, mtime=0)[:-12],
