@@ -16,6 +16,7 @@ from cdlm.data.inspection import inspect_corpus
 from cdlm.data.tokenizer import SPECIALS
 from cdlm.training import sizing
 from cdlm.training.plan import plan_run
+from cdlm.training.remarks import remarks
 
 SHORT = ["train.steps=4", "train.eval_every=4", "train.save_every=4"]
 
@@ -206,3 +207,40 @@ def test_rendered_proposal_reads_back_as_the_same_configuration(tmp_path, monkey
     text = render(found, "cdlm init c.txt")
     assert parse_config(yaml.safe_load(text)) == found.config
     assert all(reason in text for reason in found.reasons.values())
+
+
+@pytest.mark.parametrize("seconds", [0.01, 1.0, 8.0])
+def test_init_says_where_text_is_wanting_and_where_time_is(run, tmp_path, monkeypatch, seconds):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sizing, "measure", lambda plan: (1000, seconds, "cpu"))
+    Path("few.txt").write_text("\n".join(f"line {n} of a short text ." for n in range(18)), encoding="utf-8")
+    shown = run("init", "few.txt").stdout
+    assert "too little text: about 1" in shown
+    assert "give more text, at least some 4,266 words; more minutes do not help" in shown
+    assert "Give more --minutes" not in shown
+    Path("many.txt").write_text(
+        "\n".join(f"the x{n % 97} cats see the y{n % 211} dogs ." for n in range(12_000)), encoding="utf-8"
+    )
+    shown = run("init", "many.txt").stdout
+    assert "too little text" not in shown
+    assert ("Give more --minutes" in shown) == (seconds > 1.5)
+
+
+def test_init_reads_tables_and_paragraphs_as_it_is_told_and_training_reads_them_so(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sizing, "measure", lambda plan: (1000, 0.01, "cpu"))
+    rows = [(str(n % 2), f'he said "yes {n} times .') for n in range(60)]
+    Path("t.csv").write_text("".join(f"{a};{b}\n" for a, b in rows), encoding="utf-8")
+    shown = run("init", "t.csv", "--no-header", "--quoting", "none", "--text-column", "2").stdout
+    assert "values parted by semicolons" in shown
+    config = load_config(Path("t.yaml"))
+    assert (config.data.header, config.data.quoting, config.data.text_column) == (False, "none", "2")
+    plan = plan_run(config)
+    assert {*plan.corpus.train, *plan.corpus.validation} == {text for _, text in rows}
+    assert "1 file with values parted by semicolons" in remarks(plan)
+    assert "--no-header" in Path("t.yaml").read_text(encoding="utf-8").splitlines()[0]
+    Path("p.txt").write_text("\n\n".join(f"a red {n} ,\na blue {n} ." for n in range(40)), encoding="utf-8")
+    assert "40 rows hold some, which are read as blanks" in run("init", "p.txt", "--paragraphs").stdout
+    plan = plan_run(load_config(Path("p.yaml")))
+    assert plan.corpus.train[0].count("\n") == 1
+    assert "40 lines with line breaks inside, which are read as blanks" in remarks(plan)
