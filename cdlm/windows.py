@@ -38,6 +38,12 @@ class Outline:
         """Whether only one number of words is possible."""
         return self.layout.low == self.layout.high
 
+    def reserved(self, draft: "Draft") -> int:
+        """Words that are kept for the blocks behind the next one, up to the last that has to hold a phrase."""
+        last = max(self.due, default=0)
+        phrases = (self.due.get(number, ()) for number in range(draft.blocks + 1, last + 1))
+        return sum(max(1, sum(len(p.pieces) for p in due)) for due in phrases)
+
 
 @dataclass(frozen=True)
 class Draft:
@@ -123,7 +129,8 @@ class Windows:
     ) -> dict[int, tuple[Phrase, ...]]:
         """Phrases are spread over the blocks of a text of a likely length."""
         words = int(rng.choice(len(wanted), p=wanted))
-        free = words * self._a_word - (self._half if layout.low == layout.high else 0)
+        tokens = min(words * self._a_word, self.writer.longest)
+        free = tokens - (self._half if layout.low == layout.high else 0)
         room = dict.fromkeys(range(max(1, int(free // self.block_length))), self.block_length)
         due: dict[int, tuple[Phrase, ...]] = {}
         for phrase in sorted(layout.phrases, key=lambda p: -sum(p.pieces)):
@@ -147,10 +154,10 @@ class Windows:
         if outline.exact and not pending and rest * self._a_word <= self._half:
             starts = self._shape(rest, (), min(self._left(draft), self._positions - 2), rng) or (1,) * rest
             return self._window(draft, starts, self._positions - 1, ends=True)
-        phrases = outline.due.get(draft.blocks, ())
-        starts = self._open(outline, draft, phrases, rng)
+        phrases, may_end = outline.due.get(draft.blocks, ()), not pending and not outline.exact
+        starts = self._open(outline, draft, phrases, rng, may_end=may_end)
         window = self._window(draft, starts, self._positions - END_TAIL, ends=False)
-        if not pending and not outline.exact:
+        if may_end:
             words, after = self._words(draft, starts)
             block = Block(words, after, window.first, window.begins)
             odds, beyond = self._ends.of(block, outline.wanted)
@@ -160,19 +167,20 @@ class Windows:
         return replace(window, due=tuple(p.text for p in phrases))
 
     def _open(
-        self, outline: Outline, draft: Draft, phrases: Sequence[Phrase], rng: np.random.Generator
+        self, outline: Outline, draft: Draft, phrases: Sequence[Phrase], rng: np.random.Generator, *, may_end: bool
     ) -> tuple[int, ...]:
-        """Shape of the open positions; where they reach the limit the last one is for END alone."""
-        most = outline.layout.high - draft.words
-        limit = min(self.block_length, self._left(draft) + 1)
+        """Shape of the open positions; where they reach the limit of a text that ``may_end`` the last one is for END alone."""
+        here = sum(len(p.pieces) for p in phrases)
+        most = max(here, outline.layout.high - draft.words - outline.reserved(draft), 1 - may_end)
+        limit = min(self.block_length, self._left(draft) + may_end)
         if not self.spelled:
-            return (1,) * min(limit, most + 1)
+            return (1,) * min(limit, most + may_end)
         if not outline.counted:
             return (-1 if draft.ids else 1, *[-1] * (limit - 1))
         for words in range(min(most, ceil(limit / self._a_word)), 0, -1):
             starts = self._shape(words, phrases, limit, rng)
             if starts:
-                return (*starts, *[1] * (words == most and len(starts) < limit))
+                return (*starts, *[1] * (may_end and words == most and len(starts) < limit))
         return (1,)
 
     def _shape(self, words: int, phrases: Sequence[Phrase], limit: int, rng: np.random.Generator) -> tuple[int, ...]:

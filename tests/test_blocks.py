@@ -1,9 +1,12 @@
 """Texts longer than the model: what a block sees, where the text ends, exact lengths, and what is refused."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
 from cdlm.blocks import BlockWriter, block_size, limited
 from cdlm.config import parse_config
@@ -197,6 +200,41 @@ def test_keywords_are_spread_over_the_text(tiny_pipe: Pipeline) -> None:
     blocks = [b for key in range(20) for b in windows.outline([Keywords(include=names), Length(80)], key, 0).due]
     assert min(blocks) == 0
     assert max(blocks) == (80 - 13) // 7 - 1
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    low=st.integers(32, 60),
+    more=st.integers(0, 12),
+    phrases=st.sets(st.sampled_from(["Zizzi", "cheap pub", "river", "Italian", "the park"]), max_size=4),
+    kind=st.sampled_from(["word", "bpe"]),
+    seed=st.integers(0, 99),
+)
+def test_a_text_holds_its_phrases_within_its_words_and_tokens(
+    tiny_pipe: Pipeline, tiny_bpe_pipe: Pipeline, low: int, more: int, phrases: set[str], kind: str, seed: int
+) -> None:
+    """However its blocks are filled: a text that ends as late as its windows let it."""
+    pipe = {"word": tiny_pipe, "bpe": tiny_bpe_pipe}[kind]
+    wishes: list[Controller] = [Length(low, low + more)]
+    wishes += [Keywords(include=sorted(phrases))] if phrases else []
+    windows = windows_of(pipe, low + more if kind == "word" else 2 * (low + more))
+    try:
+        outline = windows.outline(wishes, seed, 0)
+    except WishError:  # no room in the blocks of so short a text
+        assume(False)
+    draft, held = Draft(), list[str]()
+    while not draft.ended:
+        window = windows.window(outline, draft, seed, 0)
+        held += window.due
+        size = len(window.starts)
+        if not window.ends and window.beyond == 0:
+            size = max(place for place, odds in enumerate(window.odds) if odds > 0)
+        words, ids = draft.words + sum(window.starts[:size]), (*draft.ids, *[10] * size)
+        over = window.ends or size < len(window.starts) or words >= low + more or len(ids) >= windows.writer.longest
+        draft = replace(draft, ids=ids, words=words, blocks=draft.blocks + 1, ended=over)
+    assert low <= draft.words <= low + more
+    assert len(draft.ids) <= windows.writer.longest
+    assert sorted(held) == sorted(phrases)
 
 
 def test_fewer_tokens_than_the_model_holds(tiny_pipe: Pipeline) -> None:

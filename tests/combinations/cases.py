@@ -125,7 +125,9 @@ REFUSALS = {
         r["verb"] in {"edit", "stream"} and r["candidates"] in {"2", "consensus"}
     ),
     "has no option 'on_unsatisfied'": lambda r: r["verb"] == "stream" and r["missed"] in {"resample", "raise"},
-    "writes no more than 7 tokens": lambda r: r["verb"] == "long" and r["model"] in {"sourced", "sourceless"},
+    "a text with a source is never longer": lambda r: (
+        r["verb"] == "long" and r["model"] == "sourced" and r["guidance scale"] in {"1", "2"}
+    ),
     "give a source too": lambda r: (
         r["model"] in {"plain", "pieces", "sourceless"} and r["guidance scale"] in {"0", "2"}
     ),

@@ -19,7 +19,7 @@ from cdlm.output import Output, Written
 from cdlm.pipeline import Pipeline
 from cdlm.templates import template_wish
 from cdlm.watching import BatchStep
-from tests.combinations.cases import AXES, PRODUCT, STEERINGS, impossible, options, refusals
+from tests.combinations.cases import AXES, PRODUCT, REFUSALS, STEERINGS, impossible, options, refusals
 from tests.combinations.covering import Row, everything, pairwise
 from tests.combinations.worlds import World, pieces, plain, sourced
 
@@ -149,6 +149,15 @@ def has_texts_and_verdicts(world: World, row: Row, output: Output) -> None:
 
 @pytest.mark.parametrize("row", ARRAY, ids=lambda row: " · ".join(row.values()))
 def test_every_pair_of_values(worlds: dict[str, World], row: Row) -> None:
+    check(worlds[row["model"]], row)
+
+
+@pytest.mark.parametrize("said", REFUSALS)
+def test_what_is_refused_says_why(worlds: dict[str, World], said: str) -> None:
+    few = {"wishes": ["none", "soft"], "steering": ["tilt", "shift"]}
+    many = ("verb", "model", "candidates", "missed", "guidance scale")
+    axes = {name: few.get(name, values if name in many else values[:1]) for name, values in AXES.items()}
+    row = next(row for row in everything(axes, impossible) if refusals(row) == [said])
     check(worlds[row["model"]], row)
 
 

@@ -63,11 +63,10 @@ def plain(pipe: Pipeline) -> World:
 def pieces(pipe: Pipeline) -> World:
     """In byte-pair pieces."""
     world = grammar(pipe, {"soft": Attribute("opening", "place"), "spelled": Attribute("price", "cheap")})
-    return replace(world, long=60, long_words=(20, 24))
+    return replace(world, long=80, long_words=(26, 30))
 
 
 def sourced(pipe: Pipeline, sources: Sequence[str] | None) -> World:
     """A model that was trained to reverse what it is given, written from something or from nothing."""
-    return World(
-        pipe, "moon tree cat red", "moon [1-2][*]", {"soft": Classifier("front")}, "sun", "bird", (3, 4), sources
-    )
+    soft, long = {"soft": Classifier("front")}, {"long": 12, "long_words": (9, 11)}
+    return World(pipe, "moon tree cat red", "moon [1-2][*]", soft, "sun", "bird", (3, 4), sources, **long)
