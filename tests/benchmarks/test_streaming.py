@@ -5,7 +5,7 @@ import json
 import pytest
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_quick_run_writes_its_report(benchmark_module, tmp_path):
     benchmark_module("streaming").main(["--quick", "--out", str(tmp_path)])
     report = json.loads((tmp_path / "streaming.json").read_text())

@@ -59,12 +59,12 @@ def test_run_killed_again_and_again_ends_with_the_same_weights(
 ) -> None:
     config = settings(tmp_path / "run")
     step = random.Random(os.getpid()).randint(9, 15)
-    killed(config, tmp_path / "config.yaml", "step", str(step))
+    killed(config, "step", str(step))
     assert [p.name for p in complete_checkpoints(tmp_path / "run")] == ["checkpoint-8"], f"killed at step {step}"
-    killed(config, tmp_path / "config.yaml", "open", ".partial/checkpoint-16/complete.json")
+    killed(config, "open", ".partial/checkpoint-16/complete.json")
     assert (tmp_path / "run" / ".partial" / "checkpoint-16" / "model.safetensors").is_file()
     assert [p.name for p in complete_checkpoints(tmp_path / "run")] == ["checkpoint-8"]
-    killed(config, tmp_path / "config.yaml", "os.rename", "checkpoint-24")
+    killed(config, "os.rename", "checkpoint-24")
     assert [p.name for p in complete_checkpoints(tmp_path / "run")] == ["checkpoint-8", "checkpoint-16"]
     train(config)
     assert_same_weights(tmp_path / "run", reference)
@@ -77,7 +77,7 @@ def test_run_killed_at_any_file_ends_with_the_same_weights(
     file: str, reference: Path, settings: Settings, tmp_path: Path
 ) -> None:
     config = settings(tmp_path / "run")
-    killed(config, tmp_path / "config.yaml", "open", f".partial/checkpoint-16/{file}")
+    killed(config, "open", f".partial/checkpoint-16/{file}")
     train(config)
     assert_same_weights(tmp_path / "run", reference)
 

@@ -33,7 +33,7 @@ def test_run_on_a_stream_resumed_in_the_middle_of_a_block_ends_with_the_same_wei
     streamed_reference: Path, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = streamed(settings(tmp_path / "run"))
-    killed(config, tmp_path / "config.yaml", "step", "13")
+    killed(config, "step", "13")
     (place,) = json.loads((tmp_path / "run" / "stream.json").read_text())["places"]
     assert place["row"] > 0
     assert 0 < place["batches"] < 8  # the last checkpoint stands in the middle of this block

@@ -1,44 +1,23 @@
 """Whole runs of seconds: killed where a test wants it, and compared number by number."""
 
 import json
+import multiprocessing
+import os
 import signal
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from safetensors.torch import load_file
+from transformers import TrainerCallback
 
 from cdlm.config import RunConfig
+from cdlm.training.run import train
 
 STEPS = 24
 Settings = Callable[..., RunConfig]
-
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-
-event, needle, config = sys.argv[1:]
-
-def kill(name, arguments):
-    if name == event and any(needle in str(a) for a in arguments):
-        os.kill(os.getpid(), signal.SIGKILL)
-
-from transformers import TrainerCallback
-from cdlm.config import load_config
-from cdlm.training.run import train
-
-class At(TrainerCallback):
-    def on_step_end(self, args, state, control, **kwargs):
-        if event == "step" and state.global_step == int(needle):
-            os.kill(os.getpid(), signal.SIGKILL)
-
-sys.addaudithook(kill)
-train(load_config(Path(config)), callbacks=[At()])
-"""
 
 
 def history(run: Path, step: int = STEPS) -> list[dict[str, Any]]:
@@ -56,9 +35,26 @@ def assert_same_weights(run: Path, other: Path) -> None:
         assert [key for key, value in mine.items() if not torch.equal(value, theirs[key])] == []
 
 
-def killed(config: RunConfig, file: Path, event: str, needle: str) -> None:
-    file.write_text(yaml.safe_dump(config.model_dump(mode="json")), encoding="utf-8")
-    done = subprocess.run(
-        [sys.executable, "-c", KILLED, event, needle, str(file)], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == -signal.SIGKILL, done.stderr[-2000:]
+def killed(config: RunConfig, event: str, needle: str) -> None:
+    """Train in a process of its own until step ``needle`` ends, or until something named so is opened or renamed.
+
+    A fork: what takes longest in a fresh interpreter is to load torch once more.
+    """
+    process = multiprocessing.get_context("fork").Process(target=_train_and_die, args=(config, event, needle))
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+
+
+def _train_and_die(config: RunConfig, event: str, needle: str) -> None:
+    def note(name: str, arguments: tuple[Any, ...]) -> None:
+        if name == event and any(needle in str(a) for a in arguments):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    class At(TrainerCallback):
+        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            if event == "step" and state.global_step == int(needle):
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(note)
+    train(config, callbacks=[At()])
