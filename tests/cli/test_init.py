@@ -74,12 +74,20 @@ def test_init_leaves_a_configuration_alone(run, mine):
     ("name", "content", "says"),
     [
         ("a.csv", b"review,stars\ngood,5\n", "no column 'text'; columns: review, stars. Choose with --text-column"),
-        ("a.csv", b"review;text\ngood, really;5\n", "parted by ';': write commas in a csv file"),
+        (
+            "a.csv",
+            b"review;text2\ngood, really;5\n",
+            "no column 'text'; columns: review, text2. Choose with --text-column",
+        ),
         ("a.txt", b"\n\n", "no line with a word"),
         ("a.txt", b"one line\n", "a.txt has one line, duplicates aside; a corpus needs at least two lines"),
         ("a.txt", b"one line\n" * 9, "a.txt has one line, duplicates aside; a corpus needs at least two lines"),
         ("a.txt", b"\x7fELF\0\0", "is not text"),
-        ("a.txt", "Caf\xe9".encode("latin-1"), "not UTF-8 (line 1, byte 3); convert it first"),
+        (
+            "a.txt",
+            "Caf\xe9".encode("latin-1"),
+            "not UTF-8 (line 1, byte 3); it may be cp1252 ('Caf\xe9')",
+        ),
     ],
 )
 def test_init_refuses_what_is_no_corpus_and_writes_nothing(run, name, content, says, tmp_path, monkeypatch):
@@ -209,7 +217,7 @@ def test_rendered_proposal_reads_back_as_the_same_configuration(tmp_path, monkey
     assert all(reason in text for reason in found.reasons.values())
 
 
-@pytest.mark.parametrize("seconds", [0.01, 1.0, 8.0])
+@pytest.mark.parametrize("seconds", [0.01, 8.0])
 def test_init_says_where_text_is_wanting_and_where_time_is(run, tmp_path, monkeypatch, seconds):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sizing, "measure", lambda plan: (1000, seconds, "cpu"))
@@ -219,7 +227,7 @@ def test_init_says_where_text_is_wanting_and_where_time_is(run, tmp_path, monkey
     assert "give more text, at least some 4,266 words; more minutes do not help" in shown
     assert "Give more --minutes" not in shown
     Path("many.txt").write_text(
-        "\n".join(f"the x{n % 97} cats see the y{n % 211} dogs ." for n in range(12_000)), encoding="utf-8"
+        "\n".join(f"the x{n % 97} cats see the y{n % 211} dogs ." for n in range(3_000)), encoding="utf-8"
     )
     shown = run("init", "many.txt").stdout
     assert "too little text" not in shown
