@@ -118,6 +118,10 @@ class DataConfig(Section):
         description="word, bpe, wordpiece (whole words beside pieces that spell the rest), or a folder with a tokenizer of "
         "this library or of another",
     )
+    words: Literal["text", "characters"] = Field(
+        "text",
+        description="what a word is; characters: every one, for alphabets such as those of molecules and proteins",
+    )
     min_count: int = Field(11, ge=1, description="a word must occur this often to enter the vocabulary")
     vocab_size: int | None = Field(None, ge=8, description="cap of the vocabulary (the size for bpe)")
     duplicates: Literal["keep", "drop"] = Field("keep", description="equal lines")
@@ -139,6 +143,14 @@ class DataConfig(Section):
     def reading(self) -> ReadOptions:
         """How the files are read."""
         return ReadOptions(self.header, self.columns, self.quoting, self.paragraphs)
+
+    @model_validator(mode="after")
+    def _whole_characters(self) -> Self:
+        if self.words == "characters" and self.tokenizer in ("bpe", "wordpiece"):
+            raise ValueError(
+                "data.words=characters makes every character a word, which has no pieces; set data.tokenizer=word"
+            )
+        return self
 
     @model_validator(mode="after")
     def _streamable(self) -> Self:

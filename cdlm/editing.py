@@ -1,6 +1,5 @@
 """Editing: a text is noised to a clock and decided again."""
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -129,22 +128,48 @@ class Edit:
             wish.review(layout, vocabulary)
 
     def render(self, tokens: Sequence[int], vocabulary: Vocabulary) -> str:
-        """The typed text with the changed words put in place; everything else stays character for character."""
-        text = self.text
-        for number in reversed(range(len(self.starts))):
-            new = [t for t, owner in zip(tokens, self.owner, strict=True) if owner == number]
-            old = [t for t, owner in zip(self.ids, self.owner, strict=True) if owner == number]
-            if new != old:
-                text = _put(vocabulary.decode(new), text[: self.starts[number]], text[self.ends[number] :])
-        return text if text == self.text else self._respaced(text, tokens, vocabulary)
+        """The typed text with the changed words put in place; everything else stays character for character.
 
-    def _respaced(self, text: str, tokens: Sequence[int], vocabulary: Vocabulary) -> str:
-        """Put-in words may stand wrong against their neighbours ("£ 20"); retyped where nothing unknown would be lost."""
-        changed_words = [s.text for s in vocabulary.spans(text)]
-        plain = vocabulary.decode(tokens)
-        known = all(t != vocabulary.unk_id for t in self.ids)
-        tidy = re.fullmatch(r"\S+(?: \S+)*", self.text) is not None
-        return plain if known and (tidy or changed_words != vocabulary.words(tokens)) else text
+        Between two words that stay the blanks stay; beside a changed one there is a blank where its new words want one.
+        """
+        groups = [[token for token, owner in zip(tokens, self.owner, strict=True) if owner == n] for n in self._numbers]
+        old = [[i for i, owner in zip(self.ids, self.owner, strict=True) if owner == n] for n in self._numbers]
+        changed = [new != before for new, before in zip(groups, old, strict=True)]
+        if not any(changed):
+            return self.text
+        words = [vocabulary.words(groups[n]) if changed[n] else [self._typed(n)] for n in self._numbers]
+        text = self._in_place(words, changed, vocabulary)
+        read = [span.text for span in vocabulary.spans(self.text)]
+        wanted = [word for n in self._numbers for word in (words[n] if changed[n] else [read[n]])]
+        plain = vocabulary.rules.join([word for group in words for word in group])
+        told = [[span.text for span in vocabulary.spans(written)] == wanted for written in (text, plain)]
+        return plain if told == [False, True] else text
+
+    def _in_place(self, words: Sequence[Sequence[str]], changed: Sequence[bool], vocabulary: Vocabulary) -> str:
+        blanks = vocabulary.rules.blanks([word for group in words for word in group])
+        text, seen = self.text[: self.starts[0]], 0
+        for n, group in enumerate(words):
+            if n:
+                text += self._between(n, changed, (words[n - 1][-1][-1], group[0][0]), blank=blanks[seen])
+            text += vocabulary.rules.join(group)
+            seen += len(group)
+        return text + self.text[self.ends[-1] :]
+
+    @property
+    def _numbers(self) -> range:
+        return range(len(self.starts))
+
+    def _typed(self, number: int) -> str:
+        return self.text[self.starts[number] : self.ends[number]]
+
+    def _between(self, number: int, changed: Sequence[bool], letters: tuple[str, str], *, blank: bool) -> str:
+        """What stands in front of a word: as typed, but beside a changed word a blank comes or goes where it has to."""
+        typed, new = self.text[self.ends[number - 1] : self.starts[number]], changed[number - 1 : number + 1]
+        if not any(new) or typed not in ("", " "):
+            return typed
+        marked = any(n and not letter.isalnum() for n, letter in zip(new, letters, strict=True))
+        # " ." was typed so, whatever word stands before it now; a mark that came in stands as it is written.
+        return " " if blank or (typed and not marked) else ""
 
     def _finished(
         self,
@@ -160,9 +185,3 @@ class Edit:
             return Written(text, words, verdicts, (), 0.0, 0)
         surprise, spent = float(last.surprise[paid.start].mean()), int(last.evaluations[paid].sum())
         return Written(text, words, verdicts, (), surprise, spent, cost=float(last.cost[paid].sum()))
-
-
-def _put(word: str, before: str, after: str) -> str:
-    """The word between two stretches, kept apart from letters that it would run into (a comma became a word)."""
-    apart = [" " * (a[-1:].isalnum() and b[:1].isalnum()) for a, b in ((before, word), (word, after))]
-    return before + apart[0] + word + apart[1] + after

@@ -77,10 +77,6 @@ class Writer:
             # Which words a text has follows from its source: their shapes are not drawn beforehand, only its tokens are counted.
             chances = tokens_given(self.model, source)
             return any_words(int(rng.choice(len(chances), p=chances / chances.sum())))
-        if self.model.config.token_counts and layout == free_layout(room):
-            # Words do not stand apart here: the lengths of a sentence and of its mark, drawn one by one, would not be a text's.
-            lengths = np.minimum(np.arange(len(self.model.config.token_counts)), room)
-            return any_words(int(rng.choice(lengths, p=_shares(self.model.config.token_counts))))
         pieces = np.array(self.model.config.piece_counts or [0, 1], dtype=float)
         weights, row = self.gap_weights(layout, source), None
         for _ in range(_LAYOUT_DRAWS):
@@ -264,10 +260,6 @@ class Writer:
 def particle_keys(keys: Iterable[int], count: int) -> list[int]:
     """The keys of all particles, text by text; the first of a text is its own."""
     return [attempt_key(key, PARTICLE * n) for key in keys for n in range(count)]
-
-
-def _shares(counts: Sequence[int]) -> np.ndarray:
-    return np.array(counts, dtype=float) / sum(counts)
 
 
 def _batches(rows: dict[int, Row], size: int) -> Iterator[list[int]]:

@@ -13,9 +13,10 @@ from cdlm.control.canvas import Canvas
 from cdlm.control.controller import Pins, Shelf, Verdict
 from cdlm.control.estimate import Estimate
 from cdlm.control.layout import Layout, Vocabulary
+from cdlm.data.matching import occurs
 from cdlm.data.words import split_words
 from controllers.classifier import Labelled
-from controllers.keywords import Keywords, contains
+from controllers.keywords import Keywords
 
 LITERAL = 0.3
 
@@ -74,7 +75,7 @@ class Attribute(Labelled):
     def judge(self, text: str, vocabulary: Vocabulary) -> Verdict:
         if self.words is None:
             return super().judge(text, vocabulary)
-        there = contains(text, self.value, vocabulary)
+        there = occurs(text, self.value, vocabulary)
         held = there != self.negate
         return Verdict(
             self.name, held, float(held), f"{self.value!r} {'stands' if there else 'does not stand'} in the text"

@@ -9,10 +9,14 @@ from functools import cache
 import numpy as np
 
 from cdlm.control.controller import Controller, Verdict, WishError
-from cdlm.control.layout import Context, Gap, Layout, Piece, Vocabulary
+from cdlm.control.layout import Context, Gap, Layout, Piece, Vocabulary, Word
+from cdlm.data.scripts import unspaced
+from cdlm.data.spelling import stream
 
 _TOKEN = re.compile(r"\\(?P<literal>[\[\]\\])|\[(?P<gap>[^\[\]]*)\]|(?P<stray>[\[\]])")
 _SIZE = re.compile(r"(\d+)(?:\s*-\s*(\d+))?")
+_FILLS = ("x", "\u4e00")
+"""What stands in a gap while the words around it are read: a letter, or a character that needs no blanks around it."""
 _GRAMMAR = r"a gap is [3], [1-4] or [*]; write \[ for a bracket"
 
 
@@ -54,7 +58,7 @@ class Infill(Controller):
         return (*parts, literal) if literal else tuple(parts)
 
     def plan(self, layout: Layout, vocabulary: Vocabulary, rng: np.random.Generator) -> Layout:
-        pieces = tuple(p if isinstance(p, Gap) else _context(p, vocabulary) for p in self.parts)
+        pieces = _pieces(self.parts, vocabulary)
         least = sum(p.low if isinstance(p, Gap) else p.words for p in pieces)
         positions = sum(p.low if isinstance(p, Gap) else len(p.ids) for p in pieces)
         if positions > layout.high or least > layout.high:
@@ -64,7 +68,7 @@ class Infill(Controller):
         return Layout(pieces, layout.low, layout.high, template=True)
 
     def judge(self, text: str, vocabulary: Vocabulary) -> Verdict:
-        pattern = "".join("(.*?)" if isinstance(p, Gap) else re.escape(p) for p in self.parts)
+        pattern = "".join(_pattern(self.parts, n) for n in range(len(self.parts)))
         found = re.fullmatch(pattern, text, re.DOTALL)
         if not found:
             return Verdict(self.name, False, 0.0, "the context is not verbatim")
@@ -84,6 +88,7 @@ def _read(parts: Sequence[str | Gap], text: str, vocabulary: Vocabulary) -> tupl
     spans = vocabulary.spans(text)
     starts, ends = [span.start for span in spans], [span.end for span in spans]
     stops = sorted({*starts, *ends, len(text)})
+    patterns = [re.compile(_pattern(parts, number), re.DOTALL) for number in range(len(parts))]
 
     def words(start: int, end: int) -> int:
         return max(0, bisect_right(ends, end) - bisect_left(starts, start))
@@ -94,7 +99,8 @@ def _read(parts: Sequence[str | Gap], text: str, vocabulary: Vocabulary) -> tupl
             return () if at == len(text) else None
         here = parts[part]
         if isinstance(here, str):
-            return rest(part + 1, at + len(here)) if text.startswith(here, at) else None
+            match = patterns[part].match(text, at)
+            return rest(part + 1, match.end()) if match else None
         for end in (at, *stops[bisect_right(stops, at) :]):
             fits = here.low <= words(at, end) <= (len(spans) if here.high is None else here.high)
             if fits and (found := rest(part + 1, end)) is not None:
@@ -118,6 +124,50 @@ def _gap(spec: str) -> Gap:
     return Gap(low, high)
 
 
-def _context(text: str, vocabulary: Vocabulary) -> Piece:
-    spans = vocabulary.spans(text)
-    return Context(text, tuple(i for span in spans for i in span.ids), len(spans))
+def _pieces(parts: Sequence[str | Gap], vocabulary: Vocabulary) -> tuple[Piece, ...]:
+    """Gaps, and contexts with the words that they have beside a word in each gap ("[1]-friendly": a hyphen and a word)."""
+    apart: set[int] = set()  # ends of parts that no word crosses
+    while True:
+        text, ends = _probe(parts, apart)
+        spans = vocabulary.spans(text)
+        crossed = {n for n, end in enumerate(ends) if any(span.start < end < span.end for span in spans)}
+        if not crossed:
+            break
+        apart |= crossed
+    starts = [0, *ends]
+    return tuple(
+        part if isinstance(part, Gap) else _context(part, [s for s in spans if start <= s.start < end], vocabulary)
+        for part, start, end in zip(parts, starts, ends, strict=False)
+    )
+
+
+def _probe(parts: Sequence[str | Gap], apart: set[int]) -> tuple[str, list[int]]:
+    """The template with a word in each gap, and where its parts end; with a blank behind those that are to stand apart."""
+    text, ends = "", list[int]()
+    for number, part in enumerate(parts):
+        around = [p.strip() for p in parts[max(number - 1, 0) : number + 2] if isinstance(p, str)]
+        text += (
+            part if isinstance(part, str) else _FILLS[any(p and (unspaced(p[0]) or unspaced(p[-1])) for p in around)]
+        )
+        ends.append(len(text))
+        text += " " * (number in apart)
+    return text, ends
+
+
+def _context(text: str, spans: Sequence[Word], vocabulary: Vocabulary) -> Context:
+    spelled = tuple(span.text for span in spans)
+    keys = tuple(stream(word, vocabulary.rules) for word in spelled)
+    return Context(text, tuple(i for span in spans for i in span.ids), len(spans), spelled, keys)
+
+
+def _pattern(parts: Sequence[str | Gap], number: int) -> str:
+    """What a part looks like in the text; one blank beside a gap goes where a mark in the gap stands without it."""
+    part = parts[number]
+    if isinstance(part, Gap):
+        return "(.*?)"
+    loose = re.fullmatch(r"( (?!\s))?(.*?)((?<!\s) )?", part, re.DOTALL)
+    assert loose is not None
+    before, inner, after = (found or "" for found in loose.groups())
+    head = "(?: |(?<=[^\\w\\s]))" if before and number > 0 else before
+    tail = "(?: |(?=[^\\w\\s]))" if after and number + 1 < len(parts) else after
+    return head + re.escape(inner) + tail

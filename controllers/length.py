@@ -14,8 +14,8 @@ from cdlm.control.layout import Layout, Vocabulary
 class Length(Controller):
     """``Length(12)``, ``Length(8, 12)`` or ``Length(12, tolerance=2)``: words, punctuation counted.
 
-    In a script without blanks (Chinese, Japanese, Thai) all up to the next blank is one word, marks at its ends apart: it is
-    clauses and sentences that are counted there, and a number of them says little of how long a text is.
+    In a script without blanks (Chinese, Japanese, Thai) every character is a word, and so is a blank beside one; with
+    ``data.words: characters`` every character of a text.
 
     On a canvas of just that size: a range draws the number from the corpus's lengths within it, a tolerance from the
     corpus's lengths weighted by ``exp(-((n - low) / tolerance)^2 / 2)``. In a text longer than the model (``max_new_tokens``)

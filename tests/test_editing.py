@@ -148,6 +148,28 @@ def test_an_edit_keeps_the_length(tiny_pipe: Pipeline) -> None:
         tiny_pipe.edit(TEXT, 0.6, controllers=[Length(4)])
 
 
+@pytest.mark.parametrize(
+    ("text", "changes", "edited"),
+    [
+        ("Bistro Quuxly is near the river.", {2: ","}, "Bistro Quuxly, near the river."),
+        ("Bistro Quuxly is near the river .", {5: "pub"}, "Bistro Quuxly is near the pub ."),
+        ("It costs £20.", {3: "pub"}, "It costs £ pub."),
+        ("a family-friendly  pub", {1: "kid"}, "a kid-friendly  pub"),
+        ("a family-friendly pub", {2: ","}, "a family, friendly pub"),
+        ("a pub, near", {2: "is"}, "a pub is near"),
+        ("我喜欢 Quuxly 的茶", {1: "爱", 7: "水"}, "我爱欢 Quuxly 的水"),
+        ("isn’t a pub", {2: "the"}, "isn’t the pub"),
+    ],
+)
+def test_changed_words_stand_as_they_are_written(text: str, changes: dict[int, str], edited: str) -> None:
+    """No blank that was not typed, and none lost, whether or not the text holds unknown words."""
+    known = ["Bistro is near the river . costs £ 20 a family - friendly pub kid , 我 喜 欢 的 茶 爱 水 is n't It"]
+    vocabulary = build_tokenizer(known, min_count=1)
+    edit = Edit.of(text, 0.5, vocabulary, 99)
+    tokens = [vocabulary.encode(changes[n])[0] if n in changes else i for n, i in enumerate(edit.ids)]
+    assert edit.render(tokens, vocabulary) == edited
+
+
 WORDS = build_tokenizer(["the pub , is n't a café - near £ 20 ( good ) . ! ' '' Mr"] * 3, min_count=1)
 CHANGES = np.flatnonzero(WORDS.generatable).tolist()
 

@@ -86,6 +86,7 @@ def describe(folder: Path, model: "DiffusionLM", tokenizer: "TextTokenizer") -> 
         "embedding_parameters": sum(p.numel() for p in model.embedding.parameters()),
         "bytes": size_of(folder),
         "tokenizer": tokenizer.kind,
+        "words": tokenizer.rules.name,
         "vocabulary": len(tokenizer),
         "max_length": config.max_length,
         "embedding_dim": config.embedding_dim,

@@ -148,7 +148,7 @@ def _text(found: "Inspection") -> list[tuple[str, str]]:
     curve = sparkline(np.bincount(np.minimum(found.lengths, found.quantile(0.99))).tolist(), 40)
     often = sum(count >= 11 for count in found.words.values())
     words = f"{len(found.words):,} different words of {found.words.total():,}; {often:,} occur 11 times or more "
-    apart = "" if found.spaced else "; words do not stand apart"
+    apart = "" if found.spaced else "; every character is a word"
     scripts, spoken = (
         ", ".join(f"{name} {share:.1%}" for name, share in list(shares.items())[:4])
         for shares in (found.scripts, found.languages)

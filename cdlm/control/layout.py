@@ -6,6 +6,9 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
+from cdlm.data.spelling import Surfaces
+from cdlm.data.words import WordRules
+
 
 @runtime_checkable
 class Word(Protocol):
@@ -43,7 +46,10 @@ class Vocabulary(Protocol):
     def words(self, ids: Sequence[int]) -> list[str]: ...
     def tokens(self, ids: Iterable[int]) -> list[str]: ...
     def suggest(self, word: str, n: int = 3) -> list[str]: ...
-    def pieces(self, word: str, *, any_case: bool = False) -> Iterable[tuple[int, int, int]]: ...
+    @property
+    def rules(self) -> WordRules: ...
+    @property
+    def surfaces(self) -> Surfaces: ...
 
 
 class LayoutError(ValueError):
@@ -52,11 +58,19 @@ class LayoutError(ValueError):
 
 @dataclass(frozen=True)
 class Context:
-    """A stretch of the user's text, copied character for character; ``ids`` are what the model sees of it."""
+    """A stretch of the user's text, copied character for character.
+
+    Attributes:
+        ids: what the model sees of it. words: how many there are.
+        spelled: these words, as they are read beside the gaps around them.
+        keys: each of them as it is compared, so that a phrase may share words with it; empty: it may not.
+    """
 
     text: str
     ids: tuple[int, ...]
     words: int
+    spelled: tuple[str, ...] = ()
+    keys: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -77,11 +91,17 @@ Piece = Context | Gap
 
 @dataclass(frozen=True)
 class Phrase:
-    """Neighbouring words that some gap must hold: their token counts and, if it matters, at which word of the text they begin."""
+    """Neighbouring words that must stand in the text.
+
+    Attributes:
+        pieces: token counts of the words. at: at which word of the text they begin, if it matters.
+        keys: each word as it is compared: phrases may share words that are alike; empty: they may not.
+    """
 
     text: str
     pieces: tuple[int, ...]
     at: int | None = None
+    keys: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

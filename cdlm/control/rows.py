@@ -1,11 +1,15 @@
 """A text with its lengths drawn: which position is context, which is open, where words begin, and how it is read off."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 
-from cdlm.control.layout import Context, Layout, Phrase, Vocabulary
+from cdlm.control.layout import Context, Layout, Vocabulary
+from cdlm.control.rooms import find_places
 
 
 @dataclass(frozen=True)
@@ -82,11 +86,16 @@ def _make_room(layout: Layout, counts: list[list[int]], rng: np.random.Generator
     """Give words of the gaps (their token ``counts``) the shapes of the layout's phrases; False if these find no room."""
     remaining = iter(enumerate(counts))
     cells: list[tuple[int, int] | None] = []  # for every word of the text its gap and place in it
+    given: list[str | None] = []  # and what stands there already
     for piece in layout.pieces:
-        gap, words = (-1, [0] * piece.words) if isinstance(piece, Context) else next(remaining)
-        cells += [None if gap < 0 else (gap, n) for n in range(len(words))]
-    tries = (_random_places(layout.phrases, [c is not None for c in cells], rng) for _ in range(100))
-    places = next((found for found in tries if found is not None), None)
+        if isinstance(piece, Context):
+            cells += [None] * piece.words
+            given += piece.keys or [""] * piece.words
+            continue
+        gap, words = next(remaining)
+        cells += [(gap, n) for n in range(len(words))]
+        given += [None] * len(words)
+    places = find_places(layout.phrases, given, rng)
     for phrase, place in zip(layout.phrases, places or (), strict=places is not None):
         for cell, size in zip(cells[place:], phrase.pieces, strict=False):
             if cell is not None:
@@ -94,38 +103,63 @@ def _make_room(layout: Layout, counts: list[list[int]], rng: np.random.Generator
     return places is not None
 
 
-def _random_places(phrases: Sequence[Phrase], free: list[bool], rng: np.random.Generator) -> list[int] | None:
-    """First words of places that do not overlap, each drawn among those that are left."""
-    places: dict[int, int] = {}
-    for number in sorted(rng.permutation(len(phrases)), key=lambda n: phrases[n].at is None):
-        size, at = len(phrases[number].pieces), phrases[number].at
-        choices = [k for k in range(len(free) - size + 1) if all(free[k : k + size])] if at is None else [at - 1]
-        if not choices:
-            return None
-        places[number] = int(rng.choice(choices))
-        free[places[number] : places[number] + size] = [False] * size
-    return [places[n] for n in range(len(phrases))]
-
-
 def render(row: Row, tokens: Sequence[int], vocabulary: Vocabulary) -> tuple[str, tuple[str, ...]]:
     """The text of a finished row and the texts of its gaps; context is copied, never decoded.
 
-    Where context was typed right against a gap, or two gaps meet, a blank parts words that would run together.
+    A blank typed beside a gap goes where the mark that fills it stands without one ("the pub [2]": "the pub, near"). Where
+    context was typed right against a gap, or two gaps meet, a blank parts words that would run together.
     """
-    text = ""
-    fills: list[str] = []
-    wanted: list[str] = []
-    for slot in row.slots:
-        part = slot.text if isinstance(slot, Context) else vocabulary.decode(tokens[slot])
-        words = (
-            [s.text for s in vocabulary.spans(part)] if isinstance(slot, Context) else vocabulary.words(tokens[slot])
-        )
-        wanted += words
-        fills += [] if isinstance(slot, Context) else [part]
-        meets = bool(text and part) and not (text[-1].isspace() or part[0].isspace())
-        apart = meets and not _splits(text + part, wanted, vocabulary) and _splits(f"{text} {part}", wanted, vocabulary)
-        text += " " * apart + part
-    return text, tuple(fills)
+    parts = [_part(slot, tokens, vocabulary) for slot in row.slots]
+    words = [word for part in parts for word in part.words]
+    texts = _without_blanks(parts, vocabulary.rules.blanks(words))
+    text, seen = "".join(texts), 0
+    if not _splits(text, words, vocabulary):
+        text = ""
+        for part, right in zip(parts, texts, strict=True):
+            seen += len(part.words)
+            text += " " * _run_together(text, right, words[:seen], vocabulary) + right
+    return text, tuple(part.text for part in parts if part.written)
+
+
+def _without_blanks(parts: Sequence["_Part"], blanks: Sequence[bool]) -> list[str]:
+    """The texts of the parts without the blanks that marks in the gaps do without."""
+    texts, seen = [part.text for part in parts], 0
+    for number, (before, part) in enumerate(pairwise(parts), 1):
+        seen += len(before.words)
+        if seen < len(blanks) and not blanks[seen]:
+            texts[number - 1], texts[number] = _beside(texts[number - 1], texts[number], before, part)
+    return texts
+
+
+class _Part(NamedTuple):
+    """A stretch of a text, its words, and whether it was written into a gap."""
+
+    text: str
+    words: tuple[str, ...]
+    written: bool
+
+
+def _part(slot: Context | slice, tokens: Sequence[int], vocabulary: Vocabulary) -> _Part:
+    if isinstance(slot, slice):
+        return _Part(vocabulary.decode(tokens[slot]), tuple(vocabulary.words(tokens[slot])), True)
+    return _Part(slot.text, slot.spelled or tuple(span.text for span in vocabulary.spans(slot.text)), False)
+
+
+def _beside(text: str, after: str, left: _Part, right: _Part) -> tuple[str, str]:
+    """Two stretches without the one blank typed between them, if it is a mark in a gap that stands better without."""
+    if not left.words or not right.words or left.words[-1].isspace() or right.words[0].isspace():
+        return text, after
+    if right.written and not right.words[0][0].isalnum() and re.search(r"(?<!\s) $", text):
+        return text[:-1], after
+    tied = left.written and not left.words[-1][-1].isalnum() and right.words[0][0].isalnum()
+    return (text, after[1:]) if tied and re.match(r" (?!\s)", after) else (text, after)
+
+
+def _run_together(left: str, right: str, wanted: list[str], vocabulary: Vocabulary) -> bool:
+    """Whether the words of two stretches are only read apart with a blank between them."""
+    if not left or not right or left[-1].isspace() or right[0].isspace():
+        return False
+    return not _splits(left + right, wanted, vocabulary) and _splits(f"{left} {right}", wanted, vocabulary)
 
 
 def _splits(text: str, words: list[str], vocabulary: Vocabulary) -> bool:

@@ -10,8 +10,9 @@ from typing import Any
 from tokenizers import Tokenizer, normalizers
 from tokenizers.models import WordPiece
 
+from cdlm.data.scripts import unspaced
+from cdlm.data.splitting import normalizer, pre_tokenizer
 from cdlm.data.tokenizer import CONTINUES, SPECIALS, TOKENIZER_FILE, TextTokenizer
-from cdlm.data.words import normalizer, pre_tokenizer
 
 BLANK = "▁"
 LONGEST = 400
@@ -75,7 +76,8 @@ def _converted(file: Path, data: dict[str, Any]) -> TextTokenizer:
     found = dict.fromkeys(piece for piece in _pieces(file, data) if normal.normalize_str(piece) == piece)
     if all(piece.startswith(CONTINUES) for piece in found):
         raise _refused(file, "pieces of which none is marked as the start of a word")
-    vocabulary = {token: id_ for id_, token in enumerate(dict.fromkeys([*SPECIALS, *found, *_letters(found)]))}
+    blank = [" "] * any(unspaced(piece.removeprefix(CONTINUES)) for piece in found)  # a word beside such a script
+    vocabulary = {token: id_ for id_, token in enumerate(dict.fromkeys([*SPECIALS, *found, *_letters(found), *blank]))}
     model = WordPiece(
         vocabulary, unk_token=SPECIALS[1], continuing_subword_prefix=CONTINUES, max_input_chars_per_word=LONGEST
     )

@@ -18,6 +18,8 @@ from cdlm.data.words import split_words
 
 ROWS = 50_000
 _LONG_FOR_ITS_CORPUS = 20
+_ALPHABET = 100
+"""Different characters of an alphabet, at most."""
 _MARKUP = re.compile(r"</?[a-zA-Z][^<>]*>|&(?:[a-z]{2,8}|#\d{1,6});")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _GARBLED = re.compile("\ufffd|[ÃÂ][\x80-\xbf]|â€|Ã[ ©¨¶¼¤]")
@@ -84,6 +86,18 @@ class Inspection:
 def spaced(shares: Mapping[str, float]) -> bool:
     """Whether words stand apart in a text of these scripts."""
     return sum(shares.get(name, 0) for name in ("Han", "Hiragana", "Katakana", "Thai", "Lao", "Khmer")) < 0.2
+
+
+def alphabet(lines: Sequence[str]) -> bool:
+    """Whether the lines are strings over an alphabet, such as molecules, proteins or names: long words of few characters, alone.
+
+    A list of labels is none: in it the same lines come again and again.
+    """
+    lines = lines[:ROWS]
+    alone = sum(len(line.split()) == 1 for line in lines) >= 0.98 * len(lines)
+    characters = {character for line in lines for character in line}
+    few = len(characters) <= _ALPHABET and spaced(scripts(lines)) and sum(map(len, lines)) >= 4 * len(lines)
+    return alone and few and len(set(lines)) >= 0.5 * len(lines) and len(lines) > 1
 
 
 def covered(words: Counter[str], min_count: int) -> float:

@@ -21,6 +21,7 @@ KINDS = {
     ".jsonl": "json",
     ".json": "json",
     ".parquet": "parquet",
+    **dict.fromkeys((".fasta", ".fa", ".faa", ".fna"), "text"),
 }
 PACKED = {".gz": "gzip", ".zst": "zstd"}
 LONGEST = 10_000_000

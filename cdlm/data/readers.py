@@ -12,6 +12,7 @@ import pyarrow.parquet
 
 from cdlm.data.columns import as_text, check_column, top_of, value_at
 from cdlm.data.delimited import column_rows, table_rows
+from cdlm.data.fasta import holds_fasta, sequences_of
 from cdlm.data.opening import LONGEST, CorpusError, check_text, kind_of, open_bytes, refusing
 from cdlm.data.options import AS_IT_IS, ReadOptions
 
@@ -71,6 +72,10 @@ def column_names(file: Path, options: ReadOptions = AS_IT_IS) -> list[str]:
 
 
 def _text_rows(file: Path, _: str, start: int, options: ReadOptions) -> Iterator[str]:
+    if holds_fasta(file):
+        with io.TextIOWrapper(open_bytes(file), encoding="utf-8-sig") as handle:
+            yield from islice(sequences_of(handle), start, None)
+        return
     with io.TextIOWrapper(open_bytes(file), encoding="utf-8-sig") as handle:
         lines = _lines(file, handle)
         yield from islice(paragraphs(lines) if options.paragraphs else lines, start, None)

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from cdlm.data.delimited import dialect_of
+from cdlm.data.fasta import holds_fasta
 from cdlm.data.opening import KINDS, PACKED, ending, kind_of, open_bytes, refusing
 from cdlm.data.options import AS_IT_IS, ReadOptions
 from cdlm.data.readers import objects, paragraphs
@@ -93,6 +94,8 @@ def _projected(file: Path, kind: str, sampled: int, options: ReadOptions) -> int
 def _records(lines: Iterator[str], kind: str, file: Path, options: ReadOptions) -> Iterator[object]:
     if kind == "csv":
         return filter(None, dialect_of(file, options).reader(lines, strict=False))
+    if kind == "text" and holds_fasta(file):
+        return (line for line in lines if line.startswith(">"))
     if options.paragraphs:
         return paragraphs(lines)
     return (line for line in lines if line.strip()) if kind == "json" else lines

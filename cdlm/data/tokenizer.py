@@ -4,20 +4,21 @@ import difflib
 import hashlib
 import json
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
-from itertools import combinations
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, final
 
 import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
-from tokenizers.models import BPE, WordLevel, WordPiece
+from tokenizers.models import BPE, Model, WordLevel, WordPiece
 from tokenizers.trainers import BpeTrainer, Trainer, WordLevelTrainer
 
 from cdlm.data.pieces import piece_vocabulary
-from cdlm.data.words import join_words, normalizer, pre_tokenizer, spans_under, split_words
+from cdlm.data.scripts import unspaced
+from cdlm.data.spelling import Surfaces
+from cdlm.data.words import CHARACTERS, RULES, WORDS, RuleName, WordRules, spans_under
 
 Kind = Literal["word", "bpe"]
 Recipe = Literal["word", "bpe", "wordpiece"]
@@ -41,17 +42,9 @@ class WordSpan(NamedTuple):
     known: bool
 
 
-class Piece(NamedTuple):
-    """A token that spells the characters start to end of a word."""
-
-    start: int
-    end: int
-    id: int
-
-
 @final
 class TextTokenizer:
-    """Text to ids and back; every count of words is `split_words`'s.
+    """Text to ids and back; every count of words is that of its `rules`.
 
     >>> tokenizer = build_tokenizer(["it isn't cheap ."] * 20)
     >>> tokenizer.decode(tokenizer.encode("it isn 't cheap."))
@@ -64,6 +57,7 @@ class TextTokenizer:
         self._backend = backend
         self._model = backend.model
         self.kind: Kind = "bpe" if isinstance(self._model, BPE | WordPiece) else "word"
+        self.rules: WordRules = CHARACTERS if _rules(backend) == _rules(_empty(backend.model, CHARACTERS)) else WORDS
         self._ids = backend.get_vocab()
         self._tokens = sorted(self._ids, key=self._ids.__getitem__)
         if tuple(self._tokens[: len(SPECIALS)]) != SPECIALS:
@@ -73,9 +67,15 @@ class TextTokenizer:
 
     @cached_property
     def generatable(self) -> NDArray[np.bool_]:
-        """Entries that keep to themselves: the word rules give them back. A continuation may always follow its word."""
-        keeps = [self._continues(token) or split_words(token) == [token] for token in self._tokens]
+        """Entries that keep to themselves: the word rules give them back, or let them go on with a word."""
+        keeps = [self._goes_on(token) if self._continues(token) else self.rules.keeps(token) for token in self._tokens]
         return np.array([False] * len(SPECIALS) + keeps[len(SPECIALS) :])
+
+    @cached_property
+    def surfaces(self) -> Surfaces:
+        """The entries by the characters that they spell."""
+        entries = [t.removeprefix(CONTINUES) if self._continues(t) else t for t in self._tokens]
+        return Surfaces.of(entries, self.starts_word.tolist(), len(SPECIALS), self.rules)
 
     def __len__(self) -> int:
         return len(self._tokens)
@@ -117,56 +117,17 @@ class TextTokenizer:
 
     def decode(self, ids: Iterable[int]) -> str:
         """The text the ids spell, specials left out."""
-        return join_words(self.words(ids))
+        return self.rules.join(self.words(ids))
 
     def survives(self, ids: Sequence[int]) -> bool:
         """Whether the decoded text splits into just the words of the ids ("do" + "##nt" does not: it is two words)."""
         words = self.words(ids)
-        return split_words(join_words(words)) == words
+        return self.rules.split(self.rules.join(words)) == words
 
     def word_ids(self, word: str) -> tuple[int, ...] | None:
         """The ids of one word as `encode` spells it; None where a part is unknown. A text is split into words first."""
         ids = self._spell(word)
         return ids if ids and self.unk_id not in ids else None
-
-    def pieces(self, word: str, *, any_case: bool = False) -> list[Piece]:
-        """Every token that fits somewhere in the word: the edges of a graph over its character positions.
-
-        A token sequence spells the word exactly if it is a path from 0 to len(word); so a controller bans the word in
-        every spelling by following the paths, a state per position, without listing them.
-        """
-        if any_case:
-            return self._pieces_in_any_case(word.lower())
-        places = combinations(range(len(word) + 1), 2)
-        return [Piece(*place, id_) for place in places if (id_ := self._spelled(word, *place)) is not None]
-
-    def _pieces_in_any_case(self, word: str) -> list[Piece]:
-        places = [(0, len(word))] if self.kind == "word" else combinations(range(len(word) + 1), 2)
-        return [
-            Piece(start, end, id_)
-            for start, end in places
-            for id_ in self._lowered.get((CONTINUES if start else "") + word[start:end], ())
-            if self.starts_word[id_] == (start == 0)
-        ]
-
-    @cached_property
-    def _lowered(self) -> dict[str, list[int]]:
-        """Ids of the entries by their lower-case form."""
-        found: dict[str, list[int]] = {}
-        for id_, token in enumerate(self._tokens[len(SPECIALS) :], len(SPECIALS)):
-            found.setdefault(token.lower(), []).append(id_)
-        return found
-
-    def spellings(self, word: str) -> Iterator[tuple[int, ...]]:
-        """Every id sequence that spells the word, the one with the longest pieces first; there may be very many."""
-        edges: dict[int, list[Piece]] = {}
-        for piece in sorted(self.pieces(word), key=lambda piece: -piece.end):
-            edges.setdefault(piece.start, []).append(piece)
-        return _paths(edges, 0, len(word))
-
-    def case_forms(self, word: str) -> list[str]:
-        """Entries that are this word in another case."""
-        return [token for token in self._tokens[len(SPECIALS) :] if token.lower() == word.lower()]
 
     def suggest(self, word: str, n: int = 3) -> list[str]:
         """The vocabulary's words nearest to this one, whatever their case."""
@@ -201,24 +162,26 @@ class TextTokenizer:
             backend = Tokenizer.from_file(str(file))
         except Exception as error:  # the Rust side raises bare Exception
             raise ValueError(f"{file} is not a readable {TOKENIZER_FILE}: {error}") from error
-        if _rules(backend) != _rules(_empty(WordLevel(unk_token=SPECIALS[1]))):
+        if _rules(backend) not in [_rules(_empty(backend.model, rules)) for rules in RULES.values()]:
             log.warning("%s was built under other word rules than this version's; word counts may differ", file)
         return cls(backend)
 
     def _continues(self, token: str) -> bool:
         return self.kind == "bpe" and token.startswith(CONTINUES)
 
-    def _spelled(self, word: str, start: int, end: int) -> int | None:
-        """The id of the token for this part of a word."""
-        if self.kind == "word" and (start, end) != (0, len(word)):
-            return None
-        part = (CONTINUES if start else "") + word[start:end]
-        id_ = self._ids.get(part, 0)
-        return id_ if id_ >= len(SPECIALS) and self.starts_word[id_] == (start == 0) else None
+    @staticmethod
+    def _goes_on(token: str) -> bool:
+        """Whether the piece may stand inside of a word: a character of a script without blanks is a word by itself."""
+        return not unspaced(token.removeprefix(CONTINUES))
 
 
 def build_tokenizer(
-    lines: Iterable[str], *, kind: Recipe = "word", min_count: int = 11, vocab_size: int | None = None
+    lines: Iterable[str],
+    *,
+    kind: Recipe = "word",
+    min_count: int = 11,
+    vocab_size: int | None = None,
+    words: RuleName = "text",
 ) -> TextTokenizer:
     """The tokenizer of a corpus: its words seen at least `min_count` times, byte-pair pieces of its words, or both.
 
@@ -227,15 +190,21 @@ def build_tokenizer(
 
     Every letter of the corpus has an entry, so a `vocab_size` that cannot hold them is exceeded, with a warning.
 
+    `words`: what counts as one; with "characters" every one is a word and has no pieces.
+
     Raises:
-        ValueError: no such kind, or no word seen often enough.
+        ValueError: no such kind or words, pieces of characters, or no word seen often enough.
     """
     if kind not in ("word", "bpe", "wordpiece"):
         raise ValueError(f"kind is 'word', 'bpe' or 'wordpiece', not {kind!r}")
+    if words not in RULES or (kind != "word" and words == "characters"):
+        raise ValueError(
+            f"words is {' or '.join(map(repr, RULES))}, the latter with kind='word', not {words!r} with {kind!r}"
+        )
     lines = list(lines)
     if kind == "wordpiece":
         return _wordpiece(lines, min_count, vocab_size)
-    backend = _empty(WordLevel(unk_token=SPECIALS[1]) if kind == "word" else BPE(unk_token=SPECIALS[1]))
+    backend = _empty(WordLevel(unk_token=SPECIALS[1]) if kind == "word" else BPE(unk_token=SPECIALS[1]), RULES[words])
     word = kind == "word"
     trainer = _word_trainer(min_count, vocab_size) if word else _pair_trainer(lines, vocab_size or BPE_SIZE)
     backend.train_from_iterator(lines, trainer)
@@ -253,12 +222,12 @@ def _wordpiece(lines: Sequence[str], min_count: int, size: int | None) -> TextTo
     entries = [*SPECIALS, *piece_vocabulary(lines, min_count, size)]
     vocabulary = {token: id_ for id_, token in enumerate(entries)}
     options: dict[str, Any] = {"continuing_subword_prefix": CONTINUES, "max_input_chars_per_word": LONGEST_WORD}
-    return TextTokenizer(_empty(WordPiece(vocabulary, unk_token=SPECIALS[1], **options)))
+    return TextTokenizer(_empty(WordPiece(vocabulary, unk_token=SPECIALS[1], **options), WORDS))
 
 
-def _empty(model: WordLevel | BPE | WordPiece) -> Tokenizer:
+def _empty(model: Model, rules: WordRules) -> Tokenizer:
     backend = Tokenizer(model)
-    backend.normalizer, backend.pre_tokenizer = normalizer(), pre_tokenizer()
+    backend.normalizer, backend.pre_tokenizer = rules.normalizer, rules.pre_tokenizer
     return backend
 
 
@@ -270,7 +239,7 @@ def _word_trainer(min_count: int, size: int | None) -> Trainer:
 def _pair_trainer(lines: Iterable[str], size: int) -> Trainer:
     # The trainer numbers continuing letters in the order of a hash map and breaks ties by number: named first, in order,
     # they make the vocabulary the same on every run. _without_added makes plain entries of them again.
-    inside = sorted({CONTINUES + letter for line in lines for word in split_words(line) for letter in word[1:]})
+    inside = sorted({CONTINUES + letter for line in lines for word in WORDS.split(line) for letter in word[1:]})
     marks: dict[str, Any] = {"special_tokens": [*SPECIALS, *inside], "continuing_subword_prefix": CONTINUES}
     return BpeTrainer(vocab_size=size, min_frequency=2, show_progress=False, **marks)
 
@@ -286,11 +255,3 @@ def _rules(backend: Tokenizer) -> list[Any]:
     steps = (data["normalizer"] or {}).get("normalizers", [])
     followed = bool(steps) and steps[0]["type"] == "Sequence"
     return [steps[0] if followed else data["normalizer"], data["pre_tokenizer"]]
-
-
-def _paths(edges: dict[int, list[Piece]], start: int, end: int) -> Iterator[tuple[int, ...]]:
-    """The id sequences of all paths between two positions."""
-    if start == end:
-        yield ()
-    for piece in edges.get(start, []):
-        yield from ((piece.id, *rest) for rest in _paths(edges, piece.end, end))

@@ -39,8 +39,6 @@ class DiffusionLMConfig(PreTrainedConfig):
         length_counts: how often a training text had n words, index n, longer ones than max_length too; the prior over lengths.
         window_edges: whether windows of texts above max_length showed an END to be predicted as often as any word.
         piece_counts: how often a training word had n tokens, index n; empty for a word tokenizer.
-        token_counts: how often a training text had n tokens, index n, those longer than max_length as full ones; empty where
-            words stand apart, for there the two above say it.
     """
 
     model_type = "cdlm"
@@ -67,7 +65,6 @@ class DiffusionLMConfig(PreTrainedConfig):
     free_temperature: float = 1.0
     length_counts: list[int] | None = None
     piece_counts: list[int] | None = None
-    token_counts: list[int] | None = None
     window_edges: bool = False
     tie_word_embeddings: bool = False
 
@@ -75,7 +72,6 @@ class DiffusionLMConfig(PreTrainedConfig):
         self.backbone = {**DEFAULT_BACKBONE, **(self.backbone or {})} if _is_default(self.backbone) else self.backbone
         self.length_counts = self.length_counts or []
         self.piece_counts = self.piece_counts or []
-        self.token_counts = self.token_counts or []
         super().__post_init__(**kwargs)  # type: ignore[no-untyped-call]
 
 

@@ -11,7 +11,6 @@ import torch
 from cdlm.config import ConfigError, RunConfig
 from cdlm.data.corpus import Corpus, CorpusError
 from cdlm.data.foreign import read_tokenizer
-from cdlm.data.inspection import scripts, spaced
 from cdlm.data.stream import Stream
 from cdlm.data.tokenizer import TextTokenizer, build_tokenizer
 from cdlm.diffusion.configuration import DiffusionLMConfig
@@ -28,8 +27,6 @@ Preview = Callable[[DiffusionLM, TextTokenizer, int, Sequence[str]], list[str]]
 
 LONGEST_COUNTED = 4096
 """Words of a text up to which lengths are told apart; longer ones count as such."""
-_SCRIPTS_OF = 10_000
-"""Lines that are looked at to know whether words stand apart."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +111,7 @@ def plan_corpus(
             raise CorpusError(
                 f"{config.data.train}: every line is longer than model.max_length={config.model.max_length}"
             )
-    model = _model_config(config, tokenizer, texts, apart=spaced(scripts(corpus.train[:_SCRIPTS_OF])))
+    model = _model_config(config, tokenizer, texts)
     backbone_config(model)  # refuses a wrong setting before anything is written
     return Plan(_with_number_format(config), corpus, tokenizer, texts, held_out, model, stream, too_long)
 
@@ -125,7 +122,7 @@ def _plan_pairs(config: RunConfig) -> Plan:
     tokenizer = _tokenizer(config, [*found.train, *found.corpus.train])
     sources = PairSources.encoded(found, tokenizer, config.model)
     texts, held_out = ([list(pair.target) for pair in pairs] for pairs in (sources.train, sources.held_out))
-    settings = _model_config(config, tokenizer, texts, apart=spaced(scripts(found.corpus.train[:_SCRIPTS_OF])))
+    settings = _model_config(config, tokenizer, texts)
     settings.max_source_length, settings.source_dropout = source_room(config.model), config.train.source_dropout
     backbone_config(settings)
     return Plan(_with_number_format(config), found.corpus, tokenizer, texts, held_out, settings, sources=sources)
@@ -138,35 +135,32 @@ def _tokenizer(config: RunConfig, lines: Sequence[str]) -> TextTokenizer:
             raise ConfigError(
                 f"data.tokenizer={kind} is no folder; give word, bpe, wordpiece, or a folder with a tokenizer.json"
             )
-        return read_tokenizer(Path(kind).expanduser())
+        tokenizer = read_tokenizer(Path(kind).expanduser())
+        if tokenizer.rules.name != config.data.words:
+            raise ConfigError(f"the words of {kind} are data.words={tokenizer.rules.name}, not {config.data.words}")
+        return tokenizer
     return build_tokenizer(
         lines,
         kind=kind,  # type: ignore[arg-type]
         min_count=config.data.min_count,
         vocab_size=config.data.vocab_size,
+        words=config.data.words,
     )
 
 
-def _model_config(
-    config: RunConfig, tokenizer: TextTokenizer, texts: Sequence[Sequence[int]], *, apart: bool
-) -> DiffusionLMConfig:
-    """``apart``: words stand apart. Where they do not, a number of words says nothing of a text's length, its tokens do."""
+def _model_config(config: RunConfig, tokenizer: TextTokenizer, texts: Sequence[Sequence[int]]) -> DiffusionLMConfig:
     settings = config.model.model_dump(exclude={"init_from", "backbone_init_from"})
     words, room = (
         np.bincount([min(tokenizer.count_words(t), LONGEST_COUNTED) for t in texts]),
         config.model.max_length - 2,
     )
     pieces = _piece_counts(tokenizer, texts, room) if tokenizer.kind == "bpe" else []
-    tokens = np.bincount([min(len(t), room) for t in texts]).tolist() if pieces and not apart else []
-    settings |= {"length_counts": words.tolist(), "piece_counts": pieces, "token_counts": tokens}
+    settings |= {"length_counts": words.tolist(), "piece_counts": pieces}
     return DiffusionLMConfig(vocab_size=len(tokenizer), window_edges=config.train.edges, **settings)
 
 
 def _piece_counts(tokenizer: TextTokenizer, texts: Sequence[Sequence[int]], room: int) -> list[int]:
-    """Index n: how many words of the corpus have n tokens; those that the model has no room for count as just filling it.
-
-    Where words do not stand apart, as in Chinese, all up to the next blank is one word of many tokens, marks at its ends aside.
-    """
+    """Index n: how many words of the corpus have n tokens; those that the model has no room for count as just filling it."""
     counts = np.zeros(room + 1, dtype=int)
     for text in texts:
         begins = np.flatnonzero(np.append(tokenizer.starts_word[list(text)], True))

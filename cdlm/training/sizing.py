@@ -15,7 +15,7 @@ import torch
 
 from cdlm.config import DataConfig, RunConfig, parse_config
 from cdlm.data.corpus import Corpus, hold_out
-from cdlm.data.inspection import Inspection, covered
+from cdlm.data.inspection import Inspection, alphabet, covered
 from cdlm.data.options import AS_IT_IS, ReadOptions
 from cdlm.data.sizes import fits_memory
 from cdlm.data.words import split_words
@@ -93,7 +93,7 @@ def propose(  # noqa: PLR0913 - what a configuration says about its data
         "output": output,
     }
     corpus = _corpus(found, raw["data"])
-    raw["data"] |= _vocabulary(corpus.train, found.spaced, reasons)
+    raw["data"] |= _vocabulary(corpus.train, reasons)
     plan = plan_corpus(parse_config({**raw, "data": raw["data"] | {"streaming": False}}), corpus)
     raw["model"] = {"max_length": _max_length(plan, reasons)}
     shown = sum(min(len(text) + 2, raw["model"]["max_length"]) for text in plan.texts)
@@ -141,19 +141,21 @@ def _corpus(found: Inspection, data: dict[str, Any]) -> Corpus:
     return Corpus(tuple(kept), tuple(held), "", len(found.lines) - len(lines))
 
 
-def _vocabulary(lines: Sequence[str], spaced: bool, reasons: dict[str, str]) -> dict[str, Any]:
-    """Whole words where few of them say nearly everything, byte pairs otherwise."""
+def _vocabulary(lines: Sequence[str], reasons: dict[str, str]) -> dict[str, Any]:
+    """Whole words where few of them say nearly everything, byte pairs otherwise; characters where nothing but these are there."""
+    if alphabet(lines):
+        reasons["data.words"] = "lines without blanks in few characters: every character counts as a word"
+        return {"tokenizer": "word", "words": "characters", "min_count": 1}
     words = Counter(word for line in lines for word in split_words(line))
     fitting = [n for n in (11, 5, 3, 2) if covered(words, n) >= 0.98]
     entries = sum(count >= fitting[0] for count in words.values()) if fitting else 0
-    if spaced and fitting and entries <= 30_000:
+    if fitting and entries <= 30_000:
         reasons["data.tokenizer"] = f"{entries:,} words are {covered(words, fitting[0]):.1%} of the text"
         reasons["data.min_count"] = "rarer words are unknown to the model"
         return {"tokenizer": "word", "min_count": fitting[0]}
     letters = {letter for word in words for letter in word}
     size = max(2 * len(letters), min(16_000, 1000 * round(words.total() ** 0.5 / 200)), 1000)
-    why = "too many rare words for whole ones" if spaced else "words do not stand apart in this script"
-    reasons["data.tokenizer"] = f"pieces of words: {why}"
+    reasons["data.tokenizer"] = "pieces of words: too many rare words for whole ones"
     return {"tokenizer": "bpe", "vocab_size": -(-size // 500) * 500}
 
 

@@ -142,7 +142,13 @@ def test_proposal_takes_pieces_for_rare_words_and_for_scripts_without_blanks(tmp
     many = [f"word{i} next{i}" for i in range(300)]
     assert proposal(tmp_path, many, 1, 0.01, monkeypatch).config.data.tokenizer == "bpe"
     chinese = [f"这家餐厅的食物{'很' * n}好。" for n in range(300)]
-    assert proposal(tmp_path, chinese, 1, 0.01, monkeypatch).config.data.tokenizer == "bpe"
+    data = proposal(tmp_path, chinese, 1, 0.01, monkeypatch).config.data
+    assert (data.tokenizer, data.words) == ("word", "text")
+    molecules = ["C" * (n % 7 + 2) + "(=O)N" + "c1ccccc1O"[: n // 7] + "S" * (n // 40) for n in range(200)]
+    data = proposal(tmp_path, molecules, 1, 0.01, monkeypatch).config.data
+    assert (data.tokenizer, data.words, data.min_count) == ("word", "characters", 1)
+    labels = ["positive", "negative"] * 100
+    assert proposal(tmp_path, labels, 1, 0.01, monkeypatch).config.data.words == "text"
 
 
 def test_proposal_counts_on_the_lines_that_training_takes(tmp_path, monkeypatch):

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from cdlm.control.controller import WishError
 from cdlm.control.layout import Context, Gap, LayoutError, free_layout
+from cdlm.control.rows import Row, render
 from cdlm.data.tokenizer import build_tokenizer
 from cdlm.data.words import split_words
 from cdlm.lengths import LengthModel
@@ -86,7 +87,7 @@ def test_what_is_no_template_says_where_and_what_a_gap_is(template: str, message
 def test_context_is_planned_with_its_unknown_words() -> None:
     layout = Infill("the  Zorgl [2]").plan(free_layout(30), WORDS, RNG)
     the, unk = WORDS.encode("the Zorgl")
-    assert layout.pieces == (Context("the  Zorgl ", (the, unk), 2), Gap(2, 2))
+    assert layout.pieces == (Context("the  Zorgl ", (the, unk), 2, ("the", "Zorgl"), ("the", "zorgl")), Gap(2, 2))
     assert unk == WORDS.unk_id
     assert layout.template
 
@@ -181,6 +182,54 @@ def test_context_is_verbatim_and_unk_is_never_written(
     assert set(fills) <= vocabulary
     assert "[UNK]" not in text
     assert "[PAD]" not in text
+
+
+@pytest.mark.parametrize(
+    ("template", "given", "fills", "text"),
+    [
+        ("a fast [1]-friendly pub", [["a", "fast"], ["-", "friendly", "pub"]], ["kid"], "a fast kid-friendly pub"),
+        ("kid-[1] pub", [["kid", "-"], ["pub"]], ["friendly"], "kid-friendly pub"),
+        ("the pub [2] river", [["the", "pub"], ["river"]], [", near"], "the pub, near river"),
+        ("the pub [2] .", [["the", "pub"], ["."]], ["near ,"], "the pub near, ."),
+        ("cost £[1].", [["cost", "£"], ["."]], ["20"], "cost £20."),
+        ("cost £ [1] .", [["cost", "£"], ["."]], ["20"], "cost £ 20 ."),
+        ("the pub  [1]", [["the", "pub"]], [","], "the pub  ,"),
+        ("pub[1]", [["pub"]], ["near"], "pub near"),
+        ("[1][1]", [], ["pub", "near"], "pub near"),
+        ("@[1] pub", [["@"], ["pub"]], ["kid"], "@ kid pub"),
+        ("[1]'s pub", [["'s", "pub"]], ["kid"], "kid's pub"),
+        ("我[2]你 [1]吗", [["我"], ["你", " "], ["吗"]], ["喜 欢", "好"], "我喜欢你 好吗"),
+        ("( [1] )", [["("], [")"]], ["kid"], "( kid )"),
+        ("family [1] friendly", [["family"], ["friendly"]], ["-"], "family-friendly"),
+    ],
+)
+def test_no_blank_is_written_that_was_not_typed(
+    template: str, given: list[list[str]], fills: list[str], text: str
+) -> None:
+    """Words of the context are read beside a word in the gap, and marks in a gap stand as they are written."""
+    vocabulary = build_tokenizer([template, *fills, "kid friendly river 20 , - near £ . pub 我 喜 欢"], min_count=1)
+    wish = Infill(template)
+    layout = wish.plan(free_layout(30), vocabulary, RNG)
+    assert [list(p.spelled) for p in layout.pieces if isinstance(p, Context)] == given
+    written = iter(fills)
+    ids: list[int] = []
+    slots: list[Context | slice] = []
+    for piece in layout.pieces:
+        new = (
+            piece.ids
+            if isinstance(piece, Context)
+            else [i for w in next(written).split() for i in vocabulary.encode(w)]
+        )
+        slots.append(piece if isinstance(piece, Context) else slice(len(ids), len(ids) + len(new)))
+        ids += new
+    row = Row(tuple(ids), (1,) * len(ids), tuple(slots))
+    assert render(row, ids, vocabulary)[0] == text
+    assert wish.judge(text, vocabulary).satisfied
+
+
+def test_a_blank_that_was_typed_goes_for_a_mark_alone() -> None:
+    assert not Infill("the [1] .").judge("thepub .", WORDS).satisfied
+    assert not Infill("the [1] .").judge("the pub.", WORDS).satisfied
 
 
 @pytest.mark.parametrize("spec", ["[2]", "[1-3]", "[4-5]"])

@@ -73,32 +73,26 @@ def chinese(*, max_length: int) -> Plan:
     return plan_corpus(parse_config(raw), Corpus(lines[20:], lines[:20], "", 0))
 
 
-def test_texts_of_a_script_without_blanks_are_as_long_as_those_of_the_corpus() -> None:
-    """A word of such a script is a sentence of dozens of tokens; none of them is cut off, and none taken for its mark."""
+def test_a_script_without_blanks_is_counted_in_characters() -> None:
+    """Its texts are as long as those of the corpus, or exactly as long as asked for."""
     plan = chinese(max_length=64)
-    pieces = np.array(plan.model_config.piece_counts)
-    assert (pieces * np.arange(len(pieces))).sum() == sum(map(len, plan.texts))
-    assert len(pieces) - 1 > 20
     pipe = Pipeline(DiffusionLM(plan.model_config), plan.tokenizer)
     writer = pipe._given(None, Settings())
     drawn = [len(writer.layout([], key, 0).ids) for key in range(600)]
     sizes = [len(text) for text in plan.texts]
     shares = np.linspace(0.05, 0.95, 10)
     assert np.quantile(drawn, shares) == pytest.approx(np.quantile(sizes, shares), abs=2)
-    one = [len(writer.layout([Length(1)], key, 0).ids) for key in range(400)]
-    assert np.mean(one) == pytest.approx(np.mean(sizes) / 2, rel=0.1)  # half of the words are marks
-    texts = pipe.generate(8, num_inference_steps=2).texts
-    assert all(sum(not letter.isspace() for letter in text) > 10 for text in texts)
-    assert Length(2).judge("今天天气很好，我们去公园。", plan.tokenizer).satisfied
+    out = pipe.generate(8, controllers=[Length(13)], num_inference_steps=2)
+    assert all(len(text) == 13 for text in out.texts)
+    assert all(out.satisfied)
+    assert Length(13).judge("今天天气很好，我们去公园。", plan.tokenizer).satisfied
 
 
 def test_texts_of_a_corpus_longer_than_the_model_fill_it() -> None:
     plan = chinese(max_length=16)
-    assert len(plan.model_config.piece_counts or []) == 14 + 1
     writer = Pipeline(DiffusionLM(plan.model_config), plan.tokenizer)._given(None, Settings())
     assert {len(writer.layout([], key, 0).ids) for key in range(20)} == {14}
     plan.model_config.piece_counts, plan.model_config.length_counts = [0] * 14 + [1], [0] * 9 + [1]
-    plan.model_config.token_counts = []  # as where words stand apart
     writer = Pipeline(DiffusionLM(plan.model_config), plan.tokenizer)._given(None, Settings())
     assert writer.layout([], 0, 0).ids == (-1,) * 14
     with pytest.raises(WishError, match="needs 42 positions, this model has 14"):

@@ -137,7 +137,7 @@ def test_lower_case_is_kept_and_told(tmp_path: Path, caplog: pytest.LogCaptureFi
 
 def test_a_letter_without_a_piece_is_unknown(folder: Path) -> None:
     tokenizer = read_tokenizer(folder)
-    assert [span.known for span in tokenizer.spans("the 好 pub")] == [True, False, True]
+    assert [span.known for span in tokenizer.spans("the ж pub")] == [True, False, True]
     assert tokenizer.encode("p" * (LONGEST + 1)) == [tokenizer.unk_id]
     assert not {0, 2, 3} & set(tokenizer.encode("[PAD] [START] <s> ##s"))
 

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cdlm.data.words import Span, join_words, split_words, word_spans
+from cdlm.data.words import CHARACTERS, WORDS, Span, join_words, split_words, word_spans
 
 SPLITS = {
     "isn 't": "is n't",
@@ -47,6 +47,11 @@ SPLITS = {
     "[PAD] [3]": "[ PAD ] [ 3 ]",
     "مرحبا، كيف": "مرحبا ، كيف",
     "ok😀": "ok 😀",
+    "我喜欢，很便宜！": "我 喜 欢 ， 很 便 宜 ！",
+    "2023年T恤": "2023 年 T 恤",
+    "ก็ดี": "ก็ ดี",
+    "a👩\u200d👩\u200d👧b 🇩🇪🇫🇷 👍🏽❤️1️⃣": "a 👩\u200d👩\u200d👧 b 🇩🇪 🇫🇷 👍🏽 ❤️ 1️⃣",
+    "20°C. C.": "20 ° C . C.",
     "": "",
     " \t\u00a0\n": "",
 }
@@ -199,6 +204,10 @@ UNENGLISH = [
     "ร้านอาหารนี้ดีมาก",
     "I love this 🍕 place 😍!",
     "A 👩‍👩‍👧‍👦 in 🇩🇪 and 🇫🇷 with ❤️ and 👍🏽.",
+    "我用 Python 写，Bob用T恤。他说：「好——很好……」！",
+    "สวัสดี ครับ 10 บาท",
+    "ខ្ញុំស្រឡាញ់ភាសាខ្មែរ ណាស់",
+    "好" * 100,
 ]
 
 
@@ -213,5 +222,24 @@ def test_text_of_other_scripts_comes_back_as_it_was_written(text: str) -> None:
     )
 )
 def test_words_of_any_script_survive_being_joined(words: list[str]) -> None:
-    words = [part for word in words for part in split_words(word)]
+    words = [part for word in words for part in split_words(word) if WORDS.keeps(part)]
     assert split_words(join_words(words)) == words
+
+
+def test_a_blank_beside_a_script_without_blanks_is_a_word() -> None:
+    """It is not lost, and where nothing was typed nothing is put in."""
+    assert split_words(" 我用  Python 写 for me ") == ["我", "用", "  ", "Python", " ", "写", " ", "for", "me"]
+
+
+@given(st.text(alphabet=st.characters(codec="utf-8"), max_size=20))
+@settings(max_examples=150, deadline=None)
+def test_in_an_alphabet_every_character_is_a_word_and_nothing_is_put_in(text: str) -> None:
+    plain = unicodedata.normalize("NFC", text).strip()
+    words = CHARACTERS.split(text)
+    assert "".join(words) == CHARACTERS.join(words)
+    assert CHARACTERS.join(words).strip() == plain
+    assert [span.text for span in CHARACTERS.spans(text)] == words
+
+
+def test_an_alphabet_is_read_letter_by_letter() -> None:
+    assert CHARACTERS.split("CC(=O)[O-]") == list("CC(=O)[O-]")
