@@ -62,7 +62,9 @@ def diffuse(args: argparse.Namespace) -> None:
 
     def fill(folder: Path) -> None:
         fill_model_folder(model, plan.tokenizer, folder)
-        LengthModel.from_counts(model.config.length_counts, head).save(folder, model.config.embedding_dim)
+        LengthModel.from_counts(model.config.length_counts, head, plan.word_lengths).save(
+            folder, model.config.embedding_dim
+        )
 
     write_folder(finished(args), fill)
 

@@ -170,7 +170,7 @@ def export(recipe: Recipe, best: Path, candidate: Path) -> None:
     if saved.tokens(range(len(saved))) != plan.tokenizer.tokens(range(len(plan.tokenizer))):
         sys.exit(f"{best} was trained with another vocabulary than {recipe.stages[-1]} gives now; train it again")
     head = train_length_head(model, plan.texts, best.parent / "length-head", steps=recipe.length_steps)
-    lengths = LengthModel.from_counts(model.config.length_counts, head)
+    lengths = LengthModel.from_counts(model.config.length_counts, head, plan.word_lengths)
 
     def fill(folder: Path) -> None:
         fill_model_folder(model, plan.tokenizer, folder)

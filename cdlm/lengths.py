@@ -1,4 +1,4 @@
-"""How long a text or a gap is likely to be: the corpus's histogram and, where a model ships one, its length head."""
+"""How long a text or a gap is likely to be: the corpus's histogram, and what a model's length head and its words say."""
 
 import hashlib
 import json
@@ -11,9 +11,10 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from cdlm.control.layout import Context, Layout
+from cdlm.control.layout import Context, Layout, Vocabulary
 from cdlm.diffusion.length import LengthHead
 from cdlm.diffusion.model import DiffusionLM
+from cdlm.word_lengths import Named, WordLengths
 
 HEAD_FILE, HEAD_CONFIG = "length_head.safetensors", "length_head.json"
 GAP = -1
@@ -30,42 +31,64 @@ class LengthModel:
     Attributes:
         counts: how many training texts had n words, index n; those with more words than the model holds count as full ones.
         head: P(gap length | context); None falls back on the histogram.
+        words: P(word in the text | n words); None falls back on a general rule.
     """
 
     counts: np.ndarray
     head: LengthHead | None = None
+    words: WordLengths | None = None
 
     @classmethod
-    def from_counts(cls, counts: Sequence[int] | None, head: LengthHead | None = None) -> "LengthModel":
+    def from_counts(
+        cls, counts: Sequence[int] | None, head: LengthHead | None = None, words: WordLengths | None = None
+    ) -> "LengthModel":
         """From a histogram; an empty one stands for a flat prior up to 30 words."""
-        return cls(np.asarray(counts or [0, *([1] * 30)], dtype=float), head)
+        return cls(np.asarray(counts or [0, *([1] * 30)], dtype=float), head, words)
 
     @classmethod
     def from_folder(cls, folder: Path, counts: Sequence[int] | None) -> "LengthModel":
-        """With the head that the model folder ships, if it does.
+        """With the head and the counts of words that the model folder ships, if it does.
 
         Raises:
             LengthHeadError: the folder says that it ships one, which is missing or damaged.
+            ValueError: the counts of words are damaged.
         """
+        words = WordLengths.load(folder)
         if not (folder / HEAD_CONFIG).is_file():
-            return cls.from_counts(counts)
-        return cls.from_counts(counts, _read_head(folder))
+            return cls.from_counts(counts, None, words)
+        return cls.from_counts(counts, _read_head(folder), words)
 
     @property
     def fingerprint(self) -> str:
-        """sha256 over the histogram and the head's weights as they are shipped (fp16)."""
+        """sha256 over the histogram, the counts of words and the head's weights as they are shipped (fp16)."""
         digest = hashlib.sha256(np.asarray(self.counts, dtype=float).tobytes())
         for name, value in sorted(self.head.state_dict().items()) if self.head else ():
             digest.update(name.encode() + value.half().cpu().contiguous().numpy().tobytes())
+        for table in (self.words.counts, self.words.texts) if self.words else ():
+            digest.update(table.astype(np.int32).tobytes())
         return digest.hexdigest()
 
     def save(self, folder: Path, embedding_dim: int) -> None:
-        """Write the head, in fp16, beside the model."""
+        """Write the counts of words and the head, in fp16, beside the model."""
+        if self.words is not None:
+            self.words.save(folder)
         if self.head is None:
             return
         save_file({k: v.half().contiguous() for k, v in self.head.state_dict().items()}, folder / HEAD_FILE)
         settings = {"embedding_dim": embedding_dim, "max_length": self.head.max_length}
         (folder / HEAD_CONFIG).write_text(json.dumps(settings, indent=2) + "\n")
+
+    def holding(self, layout: Layout, vocabulary: Vocabulary, source: Sequence[int] = ()) -> Layout:
+        """The layout leaning towards the lengths of texts that hold its phrases.
+
+        What stands in the source, too, says nothing that P(length | source) does not know.
+        """
+        encoded = [(phrase, vocabulary.encode(phrase.text)) for phrase in layout.phrases]
+        new = [(phrase, ids) for phrase, ids in encoded if not set(ids) <= set(source)]
+        if not new:
+            return layout
+        named = Named([ids for _, ids in new], sum(len(phrase.pieces) for phrase, _ in new), layout.context_words)
+        return layout.lean(named.log_likelihood(layout.high, self.words))
 
     def gap_weights(self, layout: Layout, model: DiffusionLM, source: Sequence[int] = ()) -> list[np.ndarray]:
         """One array per gap, index = words; ``source`` is what the text is written from, as token ids."""

@@ -62,7 +62,6 @@ class Pipeline:
         model.train(False)
         self.lengths = lengths or LengthModel.from_counts(model.config.length_counts)
         self.heads = HeadShelf(model, tokenizer.fingerprint, heads)
-        self._writer = Writer(self.model, tokenizer, self._gap_weights)
 
     @classmethod
     def from_pretrained(cls, name: str | Path, *, device: str = "auto", dtype: str = "auto") -> "Pipeline":
@@ -292,5 +291,6 @@ class Pipeline:
         sources = read_sources(source, self.model, self.tokenizer, count=int(count), guidance_scale=scale)
         return replace(self._writer, sources=sources)
 
-    def _gap_weights(self, layout: Layout, source: Sequence[int]) -> list[np.ndarray]:
-        return self.lengths.gap_weights(layout, self.model, source)
+    @property
+    def _writer(self) -> Writer:
+        return Writer(self.model, self.tokenizer, self.lengths)

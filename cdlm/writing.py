@@ -1,6 +1,6 @@
 """From wishes to finished texts: layouts are drawn, texts of one length run together, judges look at the result."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 
@@ -13,7 +13,7 @@ from cdlm.control.controller import Controller, WishError
 from cdlm.control.layout import Layout, Vocabulary, draw_sizes, free_layout
 from cdlm.control.rows import Row, any_words, free_row, lay_out, render
 from cdlm.diffusion.model import DiffusionLM
-from cdlm.lengths import tokens_given
+from cdlm.lengths import LengthModel, tokens_given
 from cdlm.output import TextFrame, Written, charged
 from cdlm.sampling.guidance import Guidance
 from cdlm.sampling.loop import Frame, trajectory
@@ -28,20 +28,19 @@ PARTICLE = 1 << 12
 RESPELLINGS, RESPELLING_BITS = 6, 56
 _LAYOUT_DRAWS = 64
 
-GapWeights = Callable[[Layout, Sequence[int]], Sequence[np.ndarray]]
-
 
 @dataclass(frozen=True)
 class Writer:
     """A model, its tokenizer and its length model, ready to write.
 
     Attributes:
+        lengths: how long texts and gaps are likely to be.
         sources: what it writes from. max_new_tokens: of a text; by default as many as the model has room for.
     """
 
     model: DiffusionLM
     tokenizer: Vocabulary
-    gap_weights: GapWeights
+    lengths: LengthModel
     sources: Sources = field(default_factory=Sources)
     max_new_tokens: int | None = None
 
@@ -57,7 +56,7 @@ class Writer:
             WishError, LayoutError: the wishes leave no length, or more positions than the model has.
         """
         rng, source = generator(seed, key, 0, Stream.LAYOUT), self.source(key)
-        layout = self.plan(controllers, rng)
+        layout = self.plan(controllers, rng, source)
         return replace(self._laid_out(layout, source, rng), source=source)
 
     def source(self, key: int) -> tuple[int, ...]:
@@ -78,7 +77,7 @@ class Writer:
             chances = tokens_given(self.model, source)
             return any_words(int(rng.choice(len(chances), p=chances / chances.sum())))
         pieces = np.array(self.model.config.piece_counts or [0, 1], dtype=float)
-        weights, row = self.gap_weights(layout, source), None
+        weights, row = self.lengths.gap_weights(layout, self.model, source), None
         for _ in range(_LAYOUT_DRAWS):
             row = lay_out(layout, draw_sizes(layout, weights, rng), pieces, rng)
             if row is not None and len(row.ids) <= room:
@@ -93,14 +92,17 @@ class Writer:
             f"the text needs {len(row.ids)} positions, this model has {room}; shorten the template or the gaps"
         )
 
-    def plan(self, controllers: Sequence[Controller], rng: np.random.Generator) -> Layout:
-        """Narrow an empty text by every wish; templates first, for the others count what they leave."""
+    def plan(self, controllers: Sequence[Controller], rng: np.random.Generator, source: Sequence[int] = ()) -> Layout:
+        """Narrow an empty text by every wish; templates first, for the others count what they leave.
+
+        What has to stand in the text says how long it may well be: see :class:`cdlm.word_lengths.Named`.
+        """
         layout = free_layout(self.longest)
         for wish in sorted(controllers, key=lambda w: w.name != "infill"):
             layout = wish.plan(layout, self.tokenizer, rng)
         for wish in controllers:
             wish.review(layout, self.tokenizer)
-        return layout
+        return self.lengths.holding(layout, self.tokenizer, source)
 
     def canvas(self, rows: Sequence[Row], controllers: Sequence[Controller]) -> Canvas:
         """Rows of one length as a canvas with every wish's hard part on it.

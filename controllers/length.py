@@ -1,7 +1,7 @@
 """Length: exactly so many words, or a range."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from numbers import Integral
 
 import numpy as np
@@ -61,7 +61,7 @@ class Length(Controller):
             raise WishError(f"length: {self.low} words, but no more than {layout.high} are possible here{fix}")
         if self.tolerance is not None:
             off = (np.arange(layout.high + 1) - self.low) / self.tolerance
-            return replace(layout, leaning=tuple((-(off**2) / 2).tolist()))
+            return layout.lean(-(off**2) / 2)
         return layout.narrow(self.low, self.most, f"length {self.low}–{self.most}")
 
     def windowed(self, due: Sequence[str]) -> Controller | None:

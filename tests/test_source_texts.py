@@ -117,6 +117,21 @@ def test_length_is_counted_in_tokens_where_words_have_several(pipe: Pipeline, mo
     assert pipe.generate(source=source, **FEW).texts == [reverse(source)]
 
 
+def test_wishes_multiply_with_the_length_of_the_source(pipe: Pipeline) -> None:
+    """What has to stand in the text beside the source makes longer texts likelier; what stands in the source does not."""
+    source = pipe.tokenizer.encode("red cat tree moon")
+    writer, rng = pipe._given("red cat tree moon", Settings()), np.random.default_rng(0)
+    assert writer.plan([Keywords(include=["cat", "moon"])], rng, source).leaning == ()
+    asked = [Keywords(include=["sun", "river"])]
+    layout = writer.plan(asked, rng, source)
+    weights = words_given(pipe.model, source)[: layout.high + 1]
+    both = weights * layout.weigh(np.arange(len(weights)))
+    mean, alone = (float(w @ np.arange(len(w)) / w.sum()) for w in (both, weights))
+    drawn = np.mean([writer.layout(asked, key, 0).words for key in range(400)])
+    assert mean > alone
+    assert drawn == pytest.approx(mean, abs=0.15)
+
+
 def test_scores_know_the_source(pipe: Pipeline) -> None:
     texts, options = ["moon tree cat red", "moon tree cat red"], {"draws": 8}
     true, false = pipe.score(texts, source=["red cat tree moon", "sun dog blue moon"], **options)

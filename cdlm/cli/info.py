@@ -96,6 +96,7 @@ def describe(folder: Path, model: "DiffusionLM", tokenizer: "TextTokenizer") -> 
         "schedule": config.schedule,
         "noise": _noise(model),
         "length_head": (folder / "length_head.json").is_file(),
+        "word_lengths": (folder / "word_lengths.safetensors").is_file(),
         "length_counts": config.length_counts,
         "training": json_.loads(record.read_text(encoding="utf-8")) if record.is_file() else None,
         "licence": licence_of(folder),
@@ -124,6 +125,7 @@ def _lines(found: dict[str, Any]) -> list[tuple[str, str | Text]]:
         ("clock", f"{found['schedule']}; noise over signal {noise}"),
         ("text lengths", _lengths(found["length_counts"])),
         ("gap lengths", "a length head" if found["length_head"] else "from the lengths of texts"),
+        ("with keywords", "lengths counted by word" if found["word_lengths"] else "lengths by a general rule"),
     ]
     trained = found["training"] or {}
     figures = ("step", "validation_loss", "cross_entropy", "clean_accuracy")

@@ -9,6 +9,9 @@ import numpy as np
 from cdlm.data.spelling import Surfaces
 from cdlm.data.words import WordRules
 
+LIKELY = 0.95
+"""Share of the weight of all lengths from which one is drawn where wishes lean."""
+
 
 @runtime_checkable
 class Word(Protocol):
@@ -143,6 +146,14 @@ class Layout:
             return inside.astype(float)
         return np.where(inside, np.exp(np.take(self.leaning, words, mode="clip")), 0.0)
 
+    def lean(self, weights: Sequence[float] | np.ndarray) -> "Layout":
+        """The same layout with log-weights of 0, 1, 2, … words on top of those that it has; the last one stands for all above."""
+        words = np.arange(max(len(weights), len(self.leaning)))
+        total = np.take(np.asarray(weights, dtype=float), words, mode="clip")
+        if self.leaning:
+            total = total + np.take(self.leaning, words, mode="clip")
+        return replace(self, leaning=tuple(total.tolist()))
+
     def narrow(self, low: int, high: int, why: str) -> "Layout":
         """The same layout with at least ``low`` and at most ``high`` words in all.
 
@@ -178,6 +189,8 @@ def draw_sizes(layout: Layout, weights: Sequence[np.ndarray], rng: np.random.Gen
     reach = _reachable(tables, room)
     totals = reach[-1].copy()
     totals *= layout.weigh(np.arange(len(totals)) + layout.context_words)
+    if layout.leaning:
+        totals = _likely(totals)
     if totals.sum() <= 0:
         raise LayoutError(
             f"no gap lengths give {layout.low} to {layout.high} words with {layout.context_words} words of context"
@@ -189,6 +202,15 @@ def draw_sizes(layout: Layout, weights: Sequence[np.ndarray], rng: np.random.Gen
         sizes.append(int(rng.choice(left + 1, p=options / options.sum())))
         left -= sizes[-1]
     return sizes[::-1]
+
+
+def _likely(weights: np.ndarray) -> np.ndarray:
+    """The smallest set that holds ``LIKELY`` of the weight: what wishes make nearly impossible is never drawn."""
+    order = np.argsort(-weights, kind="stable")
+    before = np.append(0.0, weights[order].cumsum()[:-1])
+    kept = np.zeros_like(weights)
+    kept[order] = np.where(before < LIKELY * weights.sum(), weights[order], 0.0)
+    return kept
 
 
 def _within(gap: Gap, weights: np.ndarray, room: int) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from cdlm.training.corpora import read_corpus
 from cdlm.training.noising import Pair
 from cdlm.training.pairs import PairSources, read_pair_corpus, source_room
 from cdlm.training.warm_start import in_the_shape_of_its_encoder
+from cdlm.word_lengths import WordLengths
 
 Preview = Callable[[DiffusionLM, TextTokenizer, int, Sequence[str]], list[str]]
 
@@ -47,6 +49,12 @@ class Plan:
     def examples(self) -> Sequence[Sequence[int] | Pair]:
         """Training texts, with their sources where there are any."""
         return self.texts if self.sources is None else self.sources.train
+
+    @cached_property
+    def word_lengths(self) -> WordLengths:
+        """How the lengths of the texts go with the words in them; of a stream those of the rows looked at first."""
+        words = [self.tokenizer.count_words(text) for text in self.texts]
+        return WordLengths.count(self.texts, words, len(self.tokenizer))
 
     def previewed(self, preview: Preview) -> Callable[[DiffusionLM], list[str]]:
         """Writes the configured number of texts."""

@@ -201,6 +201,7 @@ def _validate(
     def keep(model: DiffusionLM, figures: dict[str, float]) -> None:
         def fill(folder: Path) -> None:
             fill_model_folder(model, plan.tokenizer, folder)
+            plan.word_lengths.save(folder)
             write_text(folder / RUN_FILE, dump_config(plan.config))
             spent = {"tokens_seen": trainer.tokens_seen, "seconds": round(trainer.seconds)}
             write_json(folder / FIGURES, {"data_fingerprint": plan.corpus.fingerprint, **figures, **spent})
