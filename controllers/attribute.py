@@ -60,7 +60,7 @@ class Attribute(Labelled):
         return Keywords(exclude=[self.value]) if self.negate else Keywords(include=[self.value])
 
     def plan(self, layout: Layout, vocabulary: Vocabulary, rng: np.random.Generator) -> Layout:
-        return self.words.plan(layout, vocabulary, rng) if self.words else layout
+        return self.words.plan(layout, vocabulary, rng) if self.words else super().plan(layout, vocabulary, rng)
 
     def review(self, layout: Layout, vocabulary: Vocabulary) -> None:
         if self.words:

@@ -3,13 +3,17 @@
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+import numpy as np
+
 from cdlm.control.controller import Claim, Verdict, WishError
 from cdlm.control.estimate import Estimate
 from cdlm.control.heads import TextHead
-from cdlm.control.layout import Vocabulary
+from cdlm.control.layout import Layout, Vocabulary
 from cdlm.control.learned import Learned
 from cdlm.control.reading import Reading
 from cdlm.types import PerSample
+
+_NEVER = 1e-6
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,15 @@ class Labelled(Learned):
         name, label = self.wanted
         return Claim((id(self.reader), name), label, self.negate)
 
+    def plan(self, layout: Layout, vocabulary: Vocabulary, rng: np.random.Generator) -> Layout:
+        """Towards the lengths of texts with this label, where training counted them."""
+        name, label = self.wanted
+        known = self.reader.config.lengths(name)
+        if known is None or not self.weight:
+            return layout
+        shares = known.shares(np.arange(layout.high + 1))[self.reader.config.labels[name].index(label)]
+        return layout.lean(np.log(np.maximum(1 - shares if self.negate else shares, _NEVER)))
+
     def energy(self, estimate: Estimate, vocabulary: Vocabulary) -> PerSample | None:
         name, label = self.wanted
         logp = self.reader.split(self.reader(Reading.of(estimate)).float())[name]
@@ -59,12 +72,18 @@ class Labelled(Learned):
         logp = dict(zip(fields, parts, strict=True))[name][0]
         found, sure = fields[name][int(logp.argmax())], float(logp[fields[name].index(label)].exp())
         held = (found == label) != self.negate
-        return Verdict(
-            self.name,
-            held,
-            1 - sure if self.negate else sure,
-            f"{name} {found or 'not mentioned'}, {label}: {sure:.0%}",
-        )
+        detail = f"{name} {found or 'not mentioned'}, {label}: {sure:.0%}{self._against(text, vocabulary)}"
+        return Verdict(self.name, held, 1 - sure if self.negate else sure, detail)
+
+    def _against(self, text: str, vocabulary: Vocabulary) -> str:
+        """What is to be said where texts of this length seldom have the label."""
+        name, label = self.wanted
+        known = self.reader.config.lengths(name)
+        if known is None or self.negate:
+            return ""
+        words, place = len(vocabulary.spans(text)), self.reader.config.labels[name].index(label)
+        share = float(known.shares(np.array([words]))[place, 0])
+        return f"; {share:.0%} of texts of {words} words are {label}" if share < known.overall[place] / 2 else ""
 
 
 @dataclass(frozen=True)

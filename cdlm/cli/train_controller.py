@@ -144,7 +144,7 @@ class _Screen(ExitStack):
 
 def _show(console: Console, model: str, folder: Path, seconds: float) -> None:
     from cdlm.shelf import CONFIG
-    from cdlm.training.cards import rows_left_out
+    from cdlm.training.cards import rows_left_out, told_by_length
 
     config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
     facts = config["facts"]
@@ -157,6 +157,8 @@ def _show(console: Console, model: str, folder: Path, seconds: float) -> None:
     for name, value in facts["figures"].items():
         table.add_row(name, f"{value:.3f}")
     console.print(table)
+    for told in told_by_length(facts):
+        console.print(Text(told), soft_wrap=True)
     if "steers" in facts:
         _show_pulls(console, facts["steers"])
     console.print(Text(f"controller: {folder} ({short_time(seconds)})"), soft_wrap=True)

@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from cdlm.control.estimate import Estimate
+from cdlm.control.label_lengths import LabelLengths, label_lengths
 from cdlm.types import Clocks, Hidden, Latent, Logits, Mask
 
 Kind = Literal["tokens", "text", "spans", "arcs"]
@@ -74,6 +75,11 @@ class HeadConfig:
     layers: int = 2
     model: str = ""
     facts: dict[str, Any] = field(default_factory=dict)
+
+    def lengths(self, field: str) -> LabelLengths | None:
+        """What the length of a text says of a field; None for a head whose training did not count it."""
+        counts = self.facts.get("lengths", {}).get(field, ())
+        return label_lengths(tuple(counts)) if any(counts) else None
 
     def plain(self) -> dict[str, Any]:
         """As JSON."""

@@ -5,6 +5,9 @@ from typing import Any
 
 from cdlm.control.reading import HeadConfig
 
+_TELLING = 0.1
+"""Share of texts from which on it is worth a sentence that lengths go with labels."""
+
 
 def head_card(model: str, command: str, config: HeadConfig) -> str:
     """The card of a head that was trained on ``model`` by ``command``, as markdown."""
@@ -23,6 +26,7 @@ def head_card(model: str, command: str, config: HeadConfig) -> str:
         f"{facts['skipped']:,} were left out, the model cannot write them{unread}.{rows} "
         f"On {facts['held_out']:,} texts held out:",
         "\n".join(["| figure | value |", "| --- | --- |", *figures]),
+        *told_by_length(facts),
         f"## Made by\n\n```\n{command}\n```",
     ]
     return "\n\n".join(parts) + "\n"
@@ -33,6 +37,19 @@ def rows_left_out(facts: Mapping[str, Any]) -> str:
     counts = {"without a text": facts.get("empty", 0), "without a label": facts.get("unlabelled", 0)}
     told = ", ".join(f"{count:,} {why}" for why, count in counts.items() if count)
     return f"Rows left out: {told}" if told else ""
+
+
+def told_by_length(facts: Mapping[str, Any]) -> list[str]:
+    """A sentence for every field that the length of a text goes with: what a head can know without reading a word."""
+    figures, told = facts["figures"], []
+    for field in facts.get("lengths", {}):
+        alone, usual = (figures.get(f"{field}, {what}", 0.0) for what in ("length alone", "most frequent"))
+        if alone > usual + _TELLING:
+            told.append(
+                f"Length alone tells `{field}` in {alone:.0%} of the texts (always the most frequent label: {usual:.0%}); "
+                "the length of a text with such a wish is drawn accordingly."
+            )
+    return told
 
 
 def _listed(labels: Sequence[str], most: int = 12) -> str:

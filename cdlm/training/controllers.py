@@ -21,7 +21,7 @@ from cdlm.shelf import CONFIG, load_head, model_fingerprint, save_head
 from cdlm.training import labelling
 from cdlm.training.callbacks import Progress, StopWhen, Watch, time_limit
 from cdlm.training.cards import head_card
-from cdlm.training.figures import head_figures
+from cdlm.training.figures import head_figures, length_figures
 from cdlm.training.heads import train_head
 from cdlm.training.labelling import Labelled
 from cdlm.training.pairs import beside_sources
@@ -131,6 +131,7 @@ class Prepared:
     Attributes:
         config: of the head, before anything was measured.
         learned, judged, held: what trains the head, what trains the judge it brings along, and what both are measured on.
+        count: words of token ids.
     """
 
     order: Order
@@ -140,6 +141,7 @@ class Prepared:
     learned: Labelled
     judged: Labelled | None
     held: Labelled
+    count: Callable[[Sequence[int]], int]
 
 
 def prepare(order: Order, parsing: Parsing | None = None, labelled: Labelled | None = None) -> Prepared:
@@ -167,7 +169,10 @@ def prepare(order: Order, parsing: Parsing | None = None, labelled: Labelled | N
     )
     rest, held = labelling.hold_out(labelled, HELD_OUT, order.seed, MOST_HELD_OUT)
     learned, judged = labelling.hold_out_judge(rest, order.seed) if config.kind == "text" else (rest, None)
-    return Prepared(order, network, config, labelled, learned, judged, held)
+    if config.kind == "text":
+        lengths = labelling.lengths_by_label(rest, tokenizer.count_words)
+        labelled = replace(labelled, facts={**labelled.facts, "lengths": lengths})
+    return Prepared(order, network, config, labelled, learned, judged, held, tokenizer.count_words)
 
 
 def finish(prepared: Prepared, head: Head, *, dtype: str = "float16") -> Path:
@@ -192,7 +197,8 @@ def finish(prepared: Prepared, head: Head, *, dtype: str = "float16") -> Path:
     head.config = replace(prepared.config, facts=facts)
     save_head(head, order.out, dtype=dtype)
     head = load_head(order.out)
-    head.config = replace(prepared.config, facts={**facts, "figures": head_figures(network, head, held)})
+    figures = head_figures(network, head, held) | length_figures(head.config, held, prepared.count)
+    head.config = replace(prepared.config, facts={**facts, "figures": figures})
     save_head(head, order.out, dtype=dtype)
     write_text(order.out / CARD, head_card(order.model, order.command, head.config))
     return order.out

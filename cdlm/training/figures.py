@@ -1,15 +1,16 @@
 """What a head gets right on texts that it never saw."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from cdlm.control.heads import ArcHead, Head, SpanHead, TextHead, TokenHead
-from cdlm.control.reading import Reading
+from cdlm.control.reading import HeadConfig, Reading
 from cdlm.data.words import split_words
 from cdlm.diffusion.model import DiffusionLM
 from cdlm.training.examples import IGNORED, Example, targets
@@ -104,6 +105,19 @@ def _judge_accuracy(head: TextHead, held: Labelled) -> dict[str, float]:
         figures[f"{field}, most frequent"] = (
             _share([goal[known] == goal[known].mode().values]) if known.any() else math.nan
         )
+    return figures
+
+
+def length_figures(config: HeadConfig, held: Labelled, count: Callable[[Sequence[int]], int]) -> dict[str, float]:
+    """How often the length of a text tells its label, by what was counted in training."""
+    words = np.array([count(example.ids) for example in held.examples])
+    figures: dict[str, float] = {}
+    for i, field in enumerate(config.labels):
+        if (known := config.lengths(field)) is None:
+            continue
+        goal = np.array([example.text[i] for example in held.examples])
+        right = (known.shares(words).argmax(0) == goal)[goal != IGNORED]
+        figures |= {f"{field}, length alone": float(right.mean())} if len(right) else {}
     return figures
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from cdlm.control.heads import TextHead
+from cdlm.control.label_lengths import LabelLengths
 from cdlm.control.reading import Kind
 from cdlm.data.records import FIELDS, Split
 from cdlm.data.syntax import PHRASES, Parse, parse_texts
@@ -199,6 +200,15 @@ def hold_out(labelled: Labelled, share: float, seed: int, most: int | None = Non
 def hold_out_judge(labelled: Labelled, seed: int) -> tuple[Labelled, Labelled]:
     """(What trains the head, what trains its judge): the judge never sees a text that the head has seen."""
     return hold_out(labelled, JUDGE_SHARE, seed)
+
+
+def lengths_by_label(labelled: Labelled, count: Callable[[Sequence[int]], int]) -> dict[str, list[str]]:
+    """field -> a histogram of the lengths of the texts of each label; ``count`` gives the words of token ids."""
+    words = [count(example.ids) for example in labelled.examples]
+    return {
+        field: LabelLengths.count(words, [example.text[i] for example in labelled.examples], len(labels)).plain
+        for i, (field, labels) in enumerate(labelled.labels.items())
+    }
 
 
 def fit_judge(head: TextHead, texts: Sequence[str], labels: Sequence[Sequence[int]], seed: int = 0) -> None:

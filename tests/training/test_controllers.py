@@ -1,7 +1,9 @@
 """Training of controllers, really: what is learned, what is written, and what is refused before anything is trained."""
 
 import json
+import shutil
 
+import numpy as np
 import pytest
 
 from cdlm.control.controller import WishError
@@ -10,10 +12,12 @@ from cdlm.data import syntax
 from cdlm.data.syntax import Parse, SyntaxMissing
 from cdlm.data.tokenizer import TextTokenizer
 from cdlm.hub import load_model
+from cdlm.pipeline import Pipeline
 from cdlm.shelf import HeadShelf
 from cdlm.training import controllers, labelling
 from cdlm.training.callbacks import Progress
 from cdlm.training.controllers import Order, train_controller
+from controllers import Classifier
 
 TAGS = {"is": "AUX", "serves": "VERB", ".": "PUNCT", "a": "DET", "the": "DET", "near": "ADP"}
 
@@ -71,6 +75,47 @@ def test_facts_count_every_text_once(taught, priced):
     assert facts["texts"] + facts["judge_texts"] + facts["held_out"] + facts["skipped"] == len(priced)
     assert facts["skipped"] == 0
     assert facts["data"] == "prices.csv"
+
+
+def test_lengths_are_counted_by_label(taught, priced):
+    """Of every text that is not held out, one string a label, in the order of the labels."""
+    facts = config_of(taught[0])["facts"]
+    high, low = ([int(n) for n in row.split()] for row in facts["lengths"]["label"])
+    assert sum(high) + sum(low) == facts["texts"] + facts["judge_texts"]
+    assert sum(n * count for n, count in enumerate(high)) > 0
+    assert {n for n, count in enumerate(low) if count} <= {len(line.split()) for line in priced}
+    assert 0 <= facts["figures"]["label, length alone"] <= 1
+
+
+def test_a_text_is_as_long_as_its_label(tiny_run, tmp_path):
+    """A label that goes with length: the report says so, lengths are drawn from it, and a verdict says what speaks against."""
+    rows = [f"{line},{'brief' if len(line.split()) < 7 else 'detailed'}" for line in tiny_run.lines]
+    table = write_csv(tmp_path / "sizes.csv", "text,label", rows)
+    out = train_controller(tiny_run.model, "labels", table, tmp_path / "head", steps=2)
+    assert config_of(out)["facts"]["figures"]["label, length alone"] == 1
+    assert "Length alone tells `label` in 100%" in (out / "README.md").read_text(encoding="utf-8")
+    pipe = Pipeline.from_pretrained(tiny_run.model, device="cpu")
+    for label, most in (("brief", range(1, 8)), ("detailed", range(7, 31))):
+        wishes = pipe._bound([Classifier(label, head=out)])
+        assert {pipe._writer.layout(wishes, key, 0).words for key in range(60)} <= set(most)
+        unlike = pipe._bound([Classifier(label, head=out, negate=True)])
+        assert np.mean([pipe._writer.layout(unlike, key, 0).words in most for key in range(60)]) < 0.1
+    off = pipe._bound([Classifier("brief", head=out, weight=0)])
+    assert pipe.plan(off) == pipe.plan([])
+    long, short = (max(tiny_run.lines, key=len), min(tiny_run.lines, key=len))
+    (odd,), (even,) = pipe.judge([long, short], [Classifier("brief", head=out)])
+    assert f"0% of texts of {len(long.split())} words are brief" in odd.detail
+    assert "of texts of" not in even.detail
+
+
+def test_a_head_that_never_counted_lengths_leaves_them(taught, tiny_run, tmp_path):
+    old = tmp_path / "old"
+    shutil.copytree(taught[0], old)
+    config = config_of(old)
+    del config["facts"]["lengths"]
+    (old / "head.json").write_text(json.dumps(config), encoding="utf-8")
+    pipe = Pipeline.from_pretrained(tiny_run.model, device="cpu")
+    assert pipe.plan([Classifier("low", head=old)]) == pipe.plan([])
 
 
 def test_progress_is_reported(taught):
