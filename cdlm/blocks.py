@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from math import ceil
 
-import numpy as np
 import torch
 
 from cdlm.control.canvas import Canvas, open_ended, window_canvas
@@ -49,22 +48,6 @@ def block_size(model: DiffusionLM, max_new_tokens: int | None, wanted: int | Non
     return most if wanted is None else int(wanted)
 
 
-def limited(
-    writer: Writer, counts: np.ndarray, max_new_tokens: int | None, block_length: int | None
-) -> "Writer | BlockWriter":
-    """A writer of texts of no more than so many tokens, in blocks where these have a length.
-
-    Raises:
-        WishError: blocks and a source, which speaks of a whole text.
-    """
-    writer = replace(writer, max_new_tokens=None if max_new_tokens is None else int(max_new_tokens))
-    if block_length is None:
-        return writer
-    if writer.sources.ids:
-        raise WishError("max_new_tokens: a text with a source is never longer than the model; leave one of them out")
-    return BlockWriter(Windows(writer, counts, block_length))
-
-
 @dataclass(frozen=True)
 class BlockWriter:
     """Writes texts of more tokens than the model has positions, ``block_length`` of them at a time.
@@ -85,7 +68,7 @@ class BlockWriter:
 
     @property
     def sources(self) -> Sources:
-        """None: see :func:`limited`."""
+        """None: see :func:`cdlm.long_texts.limited`."""
         return self.writer.sources
 
     def write(

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from cdlm.blocks import block_size, limited
+from cdlm.blocks import block_size
 from cdlm.choosing import MOST_INDEX, Choosing, OnPart, OnUnsatisfied, check_modes, check_top
 from cdlm.control.controller import Controller, Verdict, WishError, conflicts, contradictions
 from cdlm.control.layout import Layout
@@ -18,6 +18,7 @@ from cdlm.editing import Edit
 from cdlm.frontier import Frontier, general
 from cdlm.hub import find_model, load_model, place_model, save_model
 from cdlm.lengths import LengthModel
+from cdlm.long_texts import limited
 from cdlm.output import Output, TextFrame
 from cdlm.sampling.loop import EarlyStop
 from cdlm.sampling.randomness import LARGEST_SEED
@@ -117,7 +118,7 @@ class Pipeline:
 
         Args:
             source: what the texts are written from, for a model trained with sources; of a list, ``count`` texts each, in order.
-            max_new_tokens: most tokens of a text. More than the model has room for are written block by block, see
+            max_new_tokens: most tokens of a text. What fits one canvas is written on one; what does not, block by block, see
                 :class:`cdlm.blocks.BlockWriter`: the text ends where the model says so, as likely as the corpus's lengths and
                 the wishes about length make it. Length and Keywords work there; other wishes speak of a text as a whole.
             block_length: open positions of a block of such a text.
@@ -143,19 +144,18 @@ class Pipeline:
         seed = whole("seed", seed, LARGEST_SEED)
         controllers = self._bound(controllers)
         block = block_size(self.model, max_new_tokens, block_length)
-        settings = self._settings(
-            controllers,
-            block,
-            num_inference_steps=num_inference_steps,
-            sampler=sampler,
-            steering=steering,
-            temperature=temperature,
-            guidance_scale=guidance_scale,
-            early_stop=early_stop,
-            batch_size=batch_size,
-            callback_on_step_end=callback_on_step_end,
-        )
-        writer = limited(self._given(source, settings, count), self.lengths.counts, max_new_tokens, block)
+        options: dict[str, Any] = {
+            "num_inference_steps": num_inference_steps,
+            "sampler": sampler,
+            "steering": steering,
+            "temperature": temperature,
+            "guidance_scale": guidance_scale,
+            "early_stop": early_stop,
+            "batch_size": batch_size,
+            "callback_on_step_end": callback_on_step_end,
+        }
+        settings, on_canvas = self._settings(controllers, block, **options), self._settings(controllers, **options)
+        writer = limited(self._given(source, settings, count), max_new_tokens, block, on_canvas)
         write = partial(writer.write, controllers=controllers, settings=settings, seed=seed)
         choosing = Choosing(write, int(num_candidates), select, on_unsatisfied)
         if return_top is not None:
@@ -264,8 +264,9 @@ class Pipeline:
         index, seed = whole("index", index, MOST_INDEX), whole("seed", seed, LARGEST_SEED)
         controllers = self._bound(controllers)
         block = block_size(self.model, max_new_tokens, block_length)
-        settings = self._settings(controllers, block, **known_options("stream", options))
-        writer = limited(self._given(source, settings, count), self.lengths.counts, max_new_tokens, block)
+        options = known_options("stream", options)
+        settings, on_canvas = self._settings(controllers, block, **options), self._settings(controllers, **options)
+        writer = limited(self._given(source, settings, count), max_new_tokens, block, on_canvas)
         yield from writer.stream(index, controllers, settings, seed)
 
     def plan(self, controllers: Sequence[Controller]) -> Layout:

@@ -118,6 +118,7 @@ class Windows:
             wish.windowed(())
         rng = generator(seed, key, 0, Stream.LAYOUT)
         layout = self.writer.plan(controllers, rng)
+        layout = layout.narrow(min(self.fitting + 1, layout.high), layout.high, "max_new_tokens")
         needed = ceil(_SPARE * self._a_word * layout.low) if self.spelled else layout.low
         if controllers and needed > self.writer.longest:
             raise WishError(f"{layout.low} words may need {needed} tokens; give max_new_tokens={needed} or more")
@@ -211,6 +212,11 @@ class Windows:
     def count(self, ids: Sequence[int]) -> int:
         """Words of a text."""
         return len(self.writer.tokenizer.spans(self.writer.tokenizer.decode(ids))) if self.spelled else len(ids)
+
+    @property
+    def fitting(self) -> int:
+        """Words of a text that mostly fits one canvas."""
+        return int((self._positions - 2) / self._a_word)
 
     @property
     def spelled(self) -> bool:

@@ -8,10 +8,12 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from cdlm.blocks import BlockWriter, block_size, limited
+from cdlm.blocks import BlockWriter, block_size
 from cdlm.config import parse_config
 from cdlm.control.controller import Controller, WishError
 from cdlm.diffusion.configuration import END_TAIL
+from cdlm.lengths import LengthModel
+from cdlm.long_texts import AnyLengthWriter, limited
 from cdlm.pipeline import Pipeline
 from cdlm.sampling.samplers import DDIM, Commit
 from cdlm.sampling.steering import ShiftEstimate
@@ -47,9 +49,10 @@ def documents_model(root: Path, closing: str, refrains: np.ndarray, steps: int, 
 
 
 def windows_of(pipe: Pipeline, max_new_tokens: int = 100) -> Windows:
-    writer = limited(pipe._writer, pipe.lengths.counts, max_new_tokens, block_size(pipe.model, max_new_tokens))
-    assert isinstance(writer, BlockWriter)
-    return writer.windows
+    block = block_size(pipe.model, max_new_tokens)
+    writer = limited(pipe._writer, max_new_tokens, block, pipe.default_settings)
+    assert isinstance(writer, AnyLengthWriter)
+    return writer.blocks.windows
 
 
 def drafted(words: int) -> Draft:
@@ -58,7 +61,10 @@ def drafted(words: int) -> Draft:
 
 @pytest.mark.parametrize("words", [0, 1, 11, 18, 19, 20, 26, 50])
 def test_a_window_holds_the_last_words_and_the_block(tiny_pipe: Pipeline, words: int) -> None:
-    """START stands in it as long as all of the text does; the distances of boundaries out of sight are unknown."""
+    """START stands in it as long as all of the text does; the distances of boundaries out of sight are unknown.
+
+    The text ends where it is longer than a canvas: a shorter one would have been written on one.
+    """
     windows = windows_of(tiny_pipe)
     window = windows.window(windows.outline([], 0, 0), drafted(words), 0, 0)
     positions, block = tiny_pipe.model.config.max_length - END_TAIL, 7
@@ -74,7 +80,7 @@ def test_a_window_holds_the_last_words_and_the_block(tiny_pipe: Pipeline, words:
     assert canvas.left[0].tolist() == (list(range(1, size + 1)) if window.begins else [0] * size)
     assert canvas.right[0].tolist() == [0] * size
     may_end = canvas.allowed[0, :, tiny_pipe.tokenizer.end_id].tolist()
-    assert may_end == [False] * (size - block) + [words > 0] + [True] * (block - 1)
+    assert may_end == [False] * (size - block) + [words + n > windows.fitting for n in range(block)]
 
 
 def test_a_text_of_an_exact_length_sees_its_end_once_half_a_window_holds_the_rest(tiny_pipe: Pipeline) -> None:
@@ -108,6 +114,32 @@ def test_exactly_so_many_words(tiny_pipe: Pipeline) -> None:
     assert [len(words) for words in out.tokens] == [100] * 5
     assert all(out.satisfied)
     assert len(set(out.texts)) == 5
+
+
+def test_what_fits_one_canvas_is_written_on_one(tiny_pipe: Pipeline) -> None:
+    """A larger limit changes nothing about a text that does not need it, whatever its wishes are."""
+    wishes = [Length(20), Keywords(include=["pub"], at={"pub": 3})]
+    for asked, how in (([], {}), (wishes, {"num_candidates": 2}), ([Infill("a [2] pub [3] .")], {})):
+        options = {"controllers": asked, "seed": 4, "num_inference_steps": 6, **how}
+        plain = tiny_pipe.generate(3, **options)
+        assert tiny_pipe.generate(3, max_new_tokens=60, **options).texts == plain.texts
+    frames = list(tiny_pipe.stream(index=2, max_new_tokens=60, controllers=wishes[:1], seed=4))
+    assert frames[-1].text == tiny_pipe.generate(3, controllers=wishes[:1], seed=4).texts[2]
+
+
+def test_lengths_on_both_sides_of_a_canvas_are_as_likely_as_they_are(tiny_pipe: Pipeline) -> None:
+    """Of an even corpus of 21 to 40 words half fits 30 positions, and no text is cut to fill them."""
+    flat = LengthModel.from_counts([*[0] * 21, *[1] * 20])
+    writer = replace(tiny_pipe._writer, lengths=flat)
+    either = limited(writer, 40, block_size(tiny_pipe.model, 40), tiny_pipe.default_settings)
+    assert isinstance(either, AnyLengthWriter)
+    assert either._fitting([]) == pytest.approx(0.5, abs=1e-4)
+    drawn = [either.canvas.layout([], key, 0).words for key in range(400)]
+    assert min(drawn) >= 21
+    assert max(drawn) <= 30
+    assert np.mean(drawn) == pytest.approx(25.5, abs=0.5)
+    assert either._fitting([Length(31, 40)]) == 0
+    assert either._fitting([Length(30)]) == 1
 
 
 def test_ranges_and_pieces(tiny_bpe_pipe: Pipeline) -> None:
@@ -247,14 +279,18 @@ def test_fewer_tokens_than_the_model_holds(tiny_pipe: Pipeline) -> None:
 @pytest.mark.parametrize(
     ("wishes", "how", "message"),
     [
-        ([Infill("a [3] pub")], {}, "infill speaks of a text as a whole"),
+        ([Infill("a [*] pub")], {}, "infill speaks of a text as a whole"),
         ([Length(90)], {"max_new_tokens": 80}, "90 words, but no more than 80"),
         ([], {"block_length": 8}, "block_length=8, but this model was taught to see a text end within 7"),
         ([], {"block_length": 0}, "block_length is a whole number of 1 or more"),
         ([], {"max_new_tokens": 2.5}, "max_new_tokens is a whole number"),
         ([], {"max_new_tokens": None, "block_length": 4}, "block_length is for texts of more than 30 tokens"),
-        ([Keywords(include=["pub"], at={"pub": 3})], {}, "'pub' has a fixed place"),
-        ([Keywords(include=["a cheap Italian pub near the river station"])], {}, "finds no room in blocks of 7"),
+        ([Keywords(include=["pub"], at={"pub": 3}), Length(40)], {}, "'pub' has a fixed place"),
+        (
+            [Keywords(include=["a cheap Italian pub near the river station"]), Length(40)],
+            {},
+            "finds no room in blocks of 7",
+        ),
         ([], {"source": "x"}, "source"),
     ],
 )

@@ -96,14 +96,20 @@ def distinct_length_targets(lines: Sequence[str], count: int, seed: int) -> list
 
 
 def keyword_targets(
-    lines: Sequence[str], count: int, seed: int, *, vocabulary: Collection[str] | None = None, most: int = 3
+    lines: Sequence[str],
+    count: int,
+    seed: int,
+    *,
+    vocabulary: Collection[str] | None = None,
+    most: int = 3,
+    fewest: int = 1,
 ) -> list[KeywordTarget]:
-    """1 to `most` different content words (inside `vocabulary`, where given) of a real sentence."""
+    """`fewest` to `most` different content words (inside `vocabulary`, where given) of a real sentence."""
     generator = np.random.default_rng(seed)
 
     def target(line: str) -> KeywordTarget | None:
         content = [w for w in dict.fromkeys(split_words(line)) if _is_content(w, vocabulary)]
-        size = int(generator.integers(1, most + 1))
+        size = int(generator.integers(fewest, most + 1))
         if len(content) < size:
             return None
         chosen = sorted(generator.choice(len(content), size=size, replace=False))

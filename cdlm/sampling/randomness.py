@@ -26,6 +26,7 @@ class Stream(IntEnum):
     RESTART = 7
     PARTICLE = 8
     END = 9
+    LENGTH = 10
 
 
 def generator(seed: int, index: int, step: int, stream: Stream, block: int = 0) -> np.random.Generator:
