@@ -20,7 +20,7 @@ GENERATE: dict[str, dict[str, Any]] = {
         "wishes": [{"name": "tree", "fields": {"like": "The Eagle is a cheap pub near the river."}}]
     },
     "A good mood": {
-        "model": "reviews",
+        "model": "english",
         "wishes": [
             {"name": "sentiment", "fields": {"label": "positive"}},
             {"name": "length", "fields": {"low": 8}},

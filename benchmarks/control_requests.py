@@ -21,7 +21,8 @@ from cdlm.evaluation.sentiment_task import WISH, real_lines
 from cdlm.pipeline import Pipeline
 
 ROOT = Path(__file__).resolve().parent.parent
-SENTIMENT = ROOT / "runs" / "data" / "reviews" / "labels.train.tsv"
+YELP = ROOT / "runs"
+"""Where the model of Yelp, its teacher and its corpus lie once the commands at the top of configs/yelp.yaml have run."""
 
 Wishes = Callable[..., list[Controller]]
 Scores = Callable[[Sequence[str]], list[float]]
@@ -42,15 +43,20 @@ class Requests:
     score: Scores
 
 
-def bench_of(model: str) -> Bench:
-    """A bundled model with its teacher, on the tuning half."""
-    teacher = Teacher.from_pretrained(ROOT / "benchmarks" / "teacher" / model)
-    return Bench(Pipeline.from_pretrained(model), teacher, Path(os.environ["CDLM_DATA"]) / "e2e", {}, 0, "tune")
+def bench_of(model: str | Path, teacher: Path) -> Bench:
+    """A model with its teacher, on the tuning half."""
+    judge = Teacher.from_pretrained(teacher)
+    return Bench(Pipeline.from_pretrained(model), judge, Path(os.environ["CDLM_DATA"]) / "e2e", {}, 0, "tune")
+
+
+def bench_of_e2e() -> Bench:
+    """The bundled model ``e2e`` with its teacher."""
+    return bench_of("e2e", ROOT / "benchmarks" / "teacher" / "e2e")
 
 
 def pos(count: int) -> Requests:
     """Every tag of a real sentence; share of right tags."""
-    bench = bench_of("e2e")
+    bench = bench_of_e2e()
     targets = tag_targets(usable(bench).lines, count, bench.seed)
     wishes: list[Wishes] = [partial(_one, "pos", " ".join(t.tags)) for t in targets]
     return _parsed(bench, targets, wishes, lambda t, parse: t.right(parse))
@@ -58,7 +64,7 @@ def pos(count: int) -> Requests:
 
 def tree(count: int) -> Requests:
     """The grammar of a real sentence; labelled attachment score."""
-    bench = bench_of("e2e")
+    bench = bench_of_e2e()
     targets = tree_targets(usable(bench).lines, count, bench.seed)
     wishes: list[Wishes] = [partial(_one, "tree", t.source) for t in targets]
     return _parsed(bench, targets, wishes, lambda t, parse: t.right(parse))
@@ -66,7 +72,7 @@ def tree(count: int) -> Requests:
 
 def spans(count: int) -> Requests:
     """A phrase at a place."""
-    bench = bench_of("e2e")
+    bench = bench_of_e2e()
     targets = span_targets(usable(bench).lines, count, bench.seed)
     wishes: list[Wishes] = [partial(_sized, t.source, "spans", [t.wish]) for t in targets]
     return _parsed(bench, targets, wishes, lambda t, parse: float(t.stands(parse)))
@@ -74,7 +80,7 @@ def spans(count: int) -> Requests:
 
 def attribute(count: int) -> Requests:
     """A record field with its value, followed and never written out; whether the value stands there."""
-    bench = bench_of("e2e")
+    bench = bench_of_e2e()
     targets = attribute_targets(usable(bench), count, bench.seed)
     wishes: list[Wishes] = [partial(_sized, t.source, "attribute", t.field, t.value, literal=False) for t in targets]
     return Requests(
@@ -87,7 +93,7 @@ def attribute(count: int) -> Requests:
 
 def family(count: int) -> Requests:
     """Family friendly or not, which has no fixed wording; by the classifier of record fields."""
-    bench = bench_of("e2e")
+    bench = bench_of_e2e()
     targets = family_targets(usable(bench), count, bench.seed)
     judge = field_judge(bench.other_half)
     wishes: list[Wishes] = [partial(_sized, t.source, "attribute", t.field, t.value) for t in targets]
@@ -102,8 +108,9 @@ def family(count: int) -> Requests:
 
 
 def sentiment(count: int) -> Requests:
-    """Both polarities in turn, lengths of training lines (the held-out ones are for the report); by VADER."""
-    bench, labelled = bench_of("reviews"), read_labelled(SENTIMENT)
+    """Both polarities in turn on Yelp, lengths of training lines (the held-out ones are for the report); by VADER."""
+    bench = bench_of(YELP / "yelp" / "best", YELP / "teacher" / "yelp")
+    labelled = read_labelled(YELP / "data" / "yelp" / "labels.train.tsv")
     each = [(line, label) for label in LABELS for line in real_lines(bench.pipe, labelled, label, count // 2, 0)]
     wishes: list[Wishes] = [partial(_sized, line, "sentiment", WISH[label]) for line, label in each]
     return Requests(

@@ -1,7 +1,7 @@
 """How fluent, varied and original a model's free texts are, beside real lines of the same lengths; no records needed.
 
-    python benchmarks/fluency.py --model everyday                       # 500 texts; writes results/everyday/report.{json,md}
-    python benchmarks/fluency.py --model everyday --half tune --temperature 1.1 --out runs/tune/1.1    # while choosing
+    python benchmarks/fluency.py --model runs/mine/best --name mine --teacher runs/teacher/mine  # 500 texts, results/mine
+    python benchmarks/fluency.py --model runs/mine/best … --half tune --temperature 1.1 --out runs/tune/1.1    # while choosing
 
 Real lines are validation lines whose every word the model knows, each once: what it could have written. Even rows are for
 tuning, odd ones for the report. The causal language model's own samples stand beside, with the same lengths: it is of about
@@ -112,7 +112,7 @@ def facts(name: str, model: str, count: int, options: dict[str, Any]) -> dict[st
 def main(arguments: list[str] | None = None) -> None:
     """Measure and write the report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="everyday", help="bundled name or folder")
+    parser.add_argument("--model", required=True, help="bundled name or folder")
     parser.add_argument("--name", help="of the report, the configuration and the teacher; the model's own unless told")
     parser.add_argument("--config", type=Path, help="names the corpus; configs/NAME.yaml unless told")
     parser.add_argument("--teacher", type=Path, help="benchmarks/teacher/NAME unless told")

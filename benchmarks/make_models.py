@@ -1,9 +1,9 @@
 """Retrains what ships: weights, length head, controller heads, cards; measures; replaces only what did not get worse.
 
 python benchmarks/make_models.py --model e2e       # everything
-python benchmarks/make_models.py --model reviews
-python benchmarks/make_models.py --model everyday
 python benchmarks/make_models.py --skip-train      # export and measure the run that is there already
+
+`english` has a script of its own, benchmarks/english_model.py.
 """
 
 import argparse
@@ -12,13 +12,10 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import everyday_corpus
-import fluency
-import reviews_corpus
 from readme import block
 
 from cdlm.config import load_config
@@ -26,7 +23,6 @@ from cdlm.data.tokenizer import TextTokenizer
 from cdlm.evaluation.baselines.names import CONTROL
 from cdlm.evaluation.catalogue import FILES, TASKS
 from cdlm.evaluation.pace import Moment
-from cdlm.evaluation.sentiment import encoder_folder
 from cdlm.evaluation.suite import run_suite
 from cdlm.files import write_folder, write_json, write_text
 from cdlm.hub import fill_model_folder, load_model
@@ -50,7 +46,7 @@ class Recipe:
     Attributes:
         stages: configurations, each going on from the one before. heads: task -> (labelled data, steps).
         reports: what of benchmarks/results speaks of it. suite: those that the suite writes, with their tasks.
-        fluency: whether benchmarks/fluency.py measures it. teacher: the causal model that judges fluency. judges: of sentiment.
+        teacher: the causal model that judges fluency.
     """
 
     name: str
@@ -60,9 +56,7 @@ class Recipe:
     length_steps: int = 4000
     reports: tuple[str, ...] = ("e2e",)
     suite: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    fluency: bool = False
     teacher: Path | None = None
-    judges: tuple[Path, ...] = ()
 
 
 E2E = "${CDLM_DATA}/e2e/train.txt"
@@ -76,33 +70,7 @@ RECIPES = {
         suite={"control": CONTROL, "e2e": [task for task in TASKS if task not in (*CONTROL, *FILES)]},
         teacher=TEACHER / "e2e",
     ),
-    "reviews": Recipe(
-        "reviews",
-        (ROOT / "configs" / "reviews_base.yaml", ROOT / "configs" / "reviews.yaml"),
-        CARDS / "LICENSE-reviews.txt",
-        {"sentiment": ("runs/data/reviews/labels.train.tsv", 1200)},
-        length_steps=2000,
-        reports=("sentiment",),
-        suite={"sentiment": ["sentiment"]},
-        teacher=TEACHER / "reviews",
-        judges=(ROOT / "runs" / "judges" / "yelp",),
-    ),
-    "everyday": Recipe(
-        "everyday",
-        (ROOT / "configs" / "everyday.yaml",),
-        CARDS / "LICENSE-CC-BY-2.0-FR.txt",
-        reports=("everyday",),
-        fluency=True,
-        teacher=ROOT / "runs" / "teacher" / "everyday",  # not in the repository, which has to stay small
-    ),
 }
-
-
-CORPORA: dict[str, Callable[[Path, Path], object]] = {
-    "reviews": reviews_corpus.build,
-    "everyday": lambda data, out: everyday_corpus.build(data / "tatoeba", out),
-}
-"""Corpora that are put together from those below ``CDLM_DATA`` before a model is trained on them."""
 
 
 def main() -> None:
@@ -114,14 +82,8 @@ def main() -> None:
     parser.add_argument("--force", action="store_true", help="replace the shipped model even when a figure got worse")
     args = parser.parse_args()
     recipe = RECIPES[args.model]
-    if recipe.name in CORPORA:
-        CORPORA[recipe.name](Path(os.environ["CDLM_DATA"]), ROOT / "runs" / "data" / recipe.name)
     if recipe.teacher is not None and not recipe.teacher.is_dir():
         parser.error(f"no teacher judges {recipe.name}; train it first: {TEACHER / 'train.py'} (its head says how)")
-    if recipe.judges:
-        encoder_folder()
-    if not all(judge.is_dir() for judge in recipe.judges):
-        parser.error("no judge of sentiment; train it first: python benchmarks/judges/train_sentiment.py")
     configs = [load_config(stage) for stage in recipe.stages]
     for config in () if args.skip_train else configs:
         train(config)
@@ -129,10 +91,7 @@ def main() -> None:
     candidate = output / "candidate"
     export(recipe, output / "best", candidate)
     add_heads(recipe, candidate, output / HEADS_FOLDER)
-    if recipe.suite:
-        measure(recipe, candidate, args.suite, args.force)
-    if recipe.fluency:
-        fluency.main(["--model", str(candidate), "--name", recipe.name, "--teacher", str(recipe.teacher)])
+    measure(recipe, candidate, args.suite, args.force)
     card(recipe, candidate)
     write_folder(ROOT / "models" / recipe.name, lambda folder: _copy(candidate, folder))
 
@@ -150,7 +109,6 @@ def measure(recipe: Recipe, candidate: Path, suite: str, force: bool) -> None:
             teacher=recipe.teacher,
             out=RESULTS / f"{name}-candidate",
             tasks=tasks,
-            judges=recipe.judges,
             progress=_show,
         )
         lost = worse(RESULTS / f"{name}-candidate", RESULTS / name) if (RESULTS / name).is_dir() else ""

@@ -136,7 +136,7 @@ def markdown(name: str, found: Sequence[Cell]) -> str:
     head = (
         f"# {study.title}\n\nBundled models, tuning half, n requests a row, one text a request. {spent} A pair that is missing "
         "was refused: it has no path. Success of attribute is by gradient alone (`literal` off), that of sentiment by VADER; "
-        "the model of sentiment writes a text again whose pieces make up other words than were counted, and its cost counts it."
+        "its rows were measured on a model of short reviews that was bundled then; it is asked for on Yelp now."
         "\n\n"
         "| control | variant | n | success | 95 % | perplexity / source | 95 % | distinct-2 / source | cost | commit |\n"
         "|---|---|---|---|---|---|---|---|---|---|\n"

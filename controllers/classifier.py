@@ -105,7 +105,7 @@ class Classifier(Labelled):
 
 @dataclass(frozen=True)
 class Sentiment(Labelled):
-    """``Sentiment("positive")``: needs a model with a head for it, such as ``reviews``."""
+    """``Sentiment("positive")``: needs a model with a head for it, such as ``english``."""
 
     name = "sentiment"
     task = "sentiment"

@@ -2,7 +2,7 @@
 
 CDLM_DATA=../shared/data python benchmarks/judges/train_sentiment.py
 
-The judge of the `reviews` model learns from yelp, that of models trained on yelp from SST: neither saw its model's text.
+The judge of `english` learns from yelp, that of models trained on yelp from SST: neither saw its model's text.
 Held-out texts that stand in what a judge learned from are left out of its figures, and counted.
 """
 
@@ -16,7 +16,6 @@ from pathlib import Path
 
 import numpy as np
 
-from cdlm.data.labels import read_labelled
 from cdlm.evaluation.intervals import Figure, share_with_interval
 from cdlm.evaluation.sentiment import Judge, LinearJudge, Vader
 from cdlm.files import write_json
@@ -53,7 +52,6 @@ def main() -> None:
     """Train, measure, print, write figures.json."""
     arguments = argparse.ArgumentParser(description="Trains the judges of sentiment.")
     arguments.add_argument("--data", type=Path, default=Path(os.environ.get("CDLM_DATA", "../shared/data")))
-    arguments.add_argument("--reviews", type=Path, default=ROOT / "runs/data/reviews/labels.valid.tsv")
     arguments.add_argument("--out", type=Path, default=ROOT / "runs/judges")
     given = arguments.parse_args()
     learned = {
@@ -61,7 +59,6 @@ def main() -> None:
         "sst": _bare(given.data / "sst/binary.train.tsv"),
     }
     held_out = {
-        "reviews": _reviews(given.reviews),
         "yelp": _bare(given.data / "yelp/valid.tsv"),
         "sst": _bare(given.data / "sst/binary.dev.tsv"),
     }
@@ -107,11 +104,6 @@ def _bare(file: Path) -> Labelled:
     parts = [line.partition("\t") for line in file.read_text(encoding="utf-8").split("\n")]
     rows = [(WORDS.get(label, label), text) for label, _, text in parts if text.strip()]
     return Labelled(tuple(text for _, text in rows), tuple(label for label, _ in rows))
-
-
-def _reviews(file: Path) -> Labelled:
-    found = read_labelled(file)
-    return Labelled(found.texts, tuple(label or "" for label in found.labels["label"]))
 
 
 def _letters(text: str) -> str:

@@ -1,8 +1,7 @@
 """Train a teacher, measure it on validation lines and write its folder: weights in bf16, tokenizer, card.
 
 python benchmarks/teacher/train.py ../shared/data/e2e benchmarks/teacher/e2e
-python benchmarks/teacher/train.py runs/data/reviews benchmarks/teacher/reviews --tokenizer models/reviews --licence cc-by-4.0
-python benchmarks/teacher/train.py runs/data/everyday runs/teacher/everyday --min-count 1 --steps 3000 --licence other
+python benchmarks/teacher/train.py runs/data/yelp runs/teacher/yelp --tokenizer runs/yelp/best --licence other
 python benchmarks/teacher/train.py ../shared/data/e2e runs/teacher/e2e_wide --width 240    # as large as the bundled model
 """
 
@@ -27,10 +26,6 @@ SAMPLE = 500
 SOURCES = {
     "e2e": 'E2E NLG Challenge (Novikova, Dušek and Rieser 2017, "The E2E Dataset: New Challenges for End-to-End Generation"), '
     "CC BY-SA 4.0",
-    "everyday": "Tatoeba (tatoeba.org contributors, CC BY 2.0 FR), lines of everyday words chosen by "
-    "benchmarks/everyday_corpus.py",
-    "reviews": "pros_cons (Bing Liu, CC BY 4.0), rt_polarity (Pang and Lee 2005, CC BY 4.0) and Tatoeba (CC BY 2.0 FR), put "
-    "together by benchmarks/reviews_corpus.py",
 }
 CARD = """---
 license: {licence}

@@ -21,7 +21,7 @@ cdlm evaluate --task infilling --task keywords --seed 1
 cdlm evaluate --task pos --task length --baselines ar,fudge
 cdlm evaluate --task pos --steps 8,16,32 --out runs/steps
 cdlm evaluate --suite full --out runs/full --resume
-cdlm evaluate --model reviews --corpus data/reviews --judge judges/yelp
+cdlm evaluate --model runs/yelp/best --corpus data/yelp --judge judges/sst
 cdlm evaluate --model stories --corpus data/anlg --infiller runs/ar
 """
 TEACHERS = Path("benchmarks/teacher")
@@ -38,7 +38,7 @@ Corpus = Annotated[
     typer.Option(
         "--corpus",
         help="Folder with E2E's splits and records ($CDLM_DATA/e2e if absent), with aNLG's items, or with labelled "
-        "reviews (benchmarks/reviews_corpus.py): it decides which tasks run.",
+        "reviews (benchmarks/yelp_corpus.py): it decides which tasks run.",
         show_default=False,
     ),
 ]

@@ -1,6 +1,7 @@
 """What a page shows of what came out: diffs, curves, charts, seconds, programs; and what a change of mind leaves alone."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,8 +10,10 @@ import pytest
 
 from app import state
 from app.parts.results import _without_hole
+from cdlm.hub import find_model
 from cdlm.service.difference import Segment, word_difference
 from cdlm.service.jobs import Jobs
+from cdlm.service.models import ModelStore
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -146,9 +149,12 @@ def test_phrase_of_a_fill_is_a_wish_on_its_words(page):
     assert [(w.name, w.fields) for w in p["request"].wishes] == [("spans", {"spans": [[4, 6, "NP"]]})]
 
 
-def test_grammar_of_fills_is_greyed_with_the_reason_on_a_model_without_that_head(page):
+def test_grammar_of_fills_is_greyed_with_the_reason_on_a_model_without_that_head(page, monkeypatch, tmp_path):
+    shutil.copytree(find_model("e2e"), tmp_path / "bare", ignore=shutil.ignore_patterns("heads"))
+    store = ModelStore([tmp_path])
+    monkeypatch.setattr(state, "store", lambda: store)
     p = page("infill")
-    p.at.selectbox(key="model").set_value("reviews")
+    p.at.selectbox(key="model").set_value(str(tmp_path / "bare"))
     p.run().open()
     boxes = [t for t in p.at.text_input if t.label.startswith("Tags of gap")]
     boxes += [s for s in p.at.selectbox if s.label.startswith("Phrase of gap")]
@@ -171,13 +177,13 @@ def test_another_model_in_the_sidebar_keeps_what_a_batch_has_done(page):
     p.at.file_uploader(key="batch.file").set_value(("r.csv", b"count,seed,steps\n1,1,8\n1,2,8\n", "text/csv"))
     p.run().press("start").finish()
     rows = p["batch"].rows
-    p.at.selectbox(key="model").set_value("reviews")
+    p.at.selectbox(key="model").set_value("english")
     p.open()
     assert p["batch"].rows == rows
     assert any("are written by e2e" in i.value.replace("\\", "") for i in p.at.info)
     p.press("read_again")
     assert p["batch"].rows == []
-    assert {request.model for request in p["batch"].requests} == {"reviews"}
+    assert {request.model for request in p["batch"].requests} == {"english"}
     assert not p.at.info
 
 

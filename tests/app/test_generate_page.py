@@ -102,10 +102,10 @@ def test_wish_without_a_head_is_greyed_with_the_reason(page):
 
 def test_model_picker_changes_what_is_greyed(page):
     p = page("generate")
-    p.at.selectbox(key="model").set_value("reviews")
+    p.at.selectbox(key="model").set_value("english")
     p.open()
     assert not p.at.button(key="generate.add.sentiment").disabled
-    assert p.at.button(key="generate.add.pos").disabled
+    assert p.at.button(key="generate.add.attribute").disabled
 
 
 def test_values_of_a_field_come_from_the_model(page):

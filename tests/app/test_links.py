@@ -101,9 +101,9 @@ def test_link_that_somebody_wrote_by_hand_gets_its_types(page):
 
 
 def test_link_brings_its_model_along(page):
-    request = Request(model="reviews", wishes=(Wish("sentiment", {"label": "negative"}),))
+    request = Request(model="english", wishes=(Wish("sentiment", {"label": "negative"}),))
     p = page("generate")
     p.at.query_params["r"] = request.link()
     p.run().open()
     assert p["request"] == request
-    assert p.at.selectbox(key="model").value == "reviews"
+    assert p.at.selectbox(key="model").value == "english"

@@ -11,7 +11,7 @@ def row(metric: str, value: float, bar: str = "", met: bool | None = None, task:
 def test_no_table_of_the_readme_loses_its_marks(benchmark_module) -> None:
     readme = benchmark_module("readme")
     found = {match["name"] for match in readme._BLOCK.finditer((readme.ROOT / "README.md").read_text("utf-8"))}
-    assert found == {"e2e", "control", "baselines/beside", "sentiment", "sentiment_yelp", "speed"}
+    assert found == {"e2e", "control", "baselines/beside", "sentiment_yelp", "speed"}
 
 
 def test_a_task_has_a_line_for_every_success_and_its_price_once(benchmark_module) -> None:
