@@ -18,10 +18,13 @@ from typing import NamedTuple, Protocol
 from cdlm.data.scripts import unspaced
 from cdlm.data.words import WordRules
 
-_APOSTROPHES = dict.fromkeys(map(ord, "’‘ʼ＇`´"), "'")
-_HYPHENS = dict.fromkeys(map(ord, "‐‑‒–－"), "-")
+_APOSTROPHES = dict.fromkeys(map(ord, "’‘ʼ＇`´\u05f3"), "'") | {0x05F4: '"'}  # with the marks of Hebrew abbreviations
+_HYPHENS = dict.fromkeys(map(ord, "‐‑‒–－\u058a\u05be"), "-")  # with those of Armenian and Hebrew
 _DROPPED = dict.fromkeys(map(ord, "\u00ad\ufe0e\ufe0f"))  # soft hyphens, and how a symbol is to be drawn
-_SAME = _APOSTROPHES | _HYPHENS | _DROPPED
+# Pasted text brings characters without a width, which only say how it is laid out; the Arabic tatweel draws a word longer.
+_UNSEEN = dict.fromkeys([0x0640, 0x200B, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2060, 0x206A), 0xFEFF])
+_EMOJI = _APOSTROPHES | _HYPHENS | _DROPPED | _UNSEEN
+_SAME = _EMOJI | dict.fromkeys(map(ord, "\u200c\u200d"))
 HYPHEN = "-"
 
 
@@ -48,7 +51,8 @@ def fold(word: str) -> str:
     if word.isspace():
         return " "
     plain = unicodedata.normalize("NFD", unicodedata.normalize("NFD", word).casefold())
-    return plain.translate(_SAME) or word
+    joined = unicodedata.category(plain[0]) == "So"  # in an emoji a joiner is no matter of layout
+    return plain.translate(_EMOJI if joined else _SAME) or word
 
 
 def parts_of(text: str, rules: WordRules) -> list[Part]:

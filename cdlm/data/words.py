@@ -15,10 +15,23 @@ from cdlm.data.scripts import TIGHT
 from cdlm.data.splitting import CURRENCY, character_splits, normalizer, pre_tokenizer
 
 OPENING = re.compile(r"[(\[{“‘«¿¡#]")
-CLOSING = re.compile(r"[.,:;!?…)\]}”’»،؛؟।॥]|\.\.+")
+CLOSING = re.compile(r"[.,:;!?…)\]}”’»،؛؟۔।॥·]|\.\.+")
+QUOTES: dict[str, tuple[str, ...]] = {
+    "„": ("“", "”"),
+    "“": ("”",),
+    "”": ("”",),
+    "‚": ("‘", "’"),
+    "‘": (),
+    "’": (),
+    "«": ("»",),
+    "»": ("«",),
+    **{mark: (mark,) for mark in ('"', "'", "''")},
+}
+"""What closes each of them, where they open: „German“, “English”, ”Swedish”, «French», »Danish«, straight ones."""
 CLIPPED = re.compile(r"(?i)n't|nt|not|na|ta|all|on|'?(?:s|re|ve|ll|d|m)")
 MONEY = re.compile(CURRENCY)
 TIES = frozenset("\u200c\u200d\U0001f3fb\U0001f3fc\U0001f3fd\U0001f3fe\U0001f3ff")  # besides marks: joiners, skin tones
+SIGNS, DEGREES = frozenset("%٪°"), frozenset("CFK")
 LINKS = frozenset({"-", "/", "--"})
 LONGEST = 64  # words without a blank: a page of "!!!!" is checked in pieces
 
@@ -103,7 +116,7 @@ def _parted_surely(words: Sequence[str]) -> Iterator[list[str]]:
     tight = [word.isspace() or TIGHT.match(word) is not None or word.startswith("——") for word in words]
     group: list[str] = []
     for n, word in enumerate(words):
-        if n and (tight[n] or tight[n - 1]) and not _combines(word):
+        if n and (tight[n] or tight[n - 1]) and not _merges(words[n - 1], word):
             yield group
             group = []
         group.append(word)
@@ -114,6 +127,11 @@ def _parted_surely(words: Sequence[str]) -> Iterator[list[str]]:
 def _combines(word: str) -> bool:
     """Whether the word's first character would become a part of the character before it."""
     return word[0] in TIES or unicodedata.category(word[0]).startswith("M")
+
+
+def _merges(left: str, word: str) -> bool:
+    """Whether the word would become a part of the one before; not every mark does: those of Burmese may stand by themselves."""
+    return _combines(word) and not _parts_again((left, word))
 
 
 def _chunk(words: Sequence[str], leans: Sequence[bool], at: int) -> int:
@@ -141,16 +159,25 @@ def _leans(words: Sequence[str]) -> list[bool]:
     for at in range(1, len(words)):
         left, word = words[at - 1], words[at]
         right = words[at + 1] if at + 1 < len(words) else ""
-        after = bool(OPENING.fullmatch(left)) or opens[at - 1]
-        before = bool(CLOSING.fullmatch(word) or CLIPPED.fullmatch(word)) or closes[at]
-        money = bool(MONEY.fullmatch(left)) and word[0].isdigit()
-        percent = word == "%" and left[-1].isdigit()
-        leans[at] = after or (not opens[at] and (before or money or percent or _links(left, word, right)))
+        after = opens[at - 1] or (OPENING.fullmatch(left) is not None and not closes[at - 1])
+        before = closes[at] or bool(CLOSING.fullmatch(word) or CLIPPED.fullmatch(word))
+        leans[at] = after or (not opens[at] and (before or _measures(left, word) or _links(left, word, right)))
         leans[at] |= at > 1 and leans[at - 1] and _links(words[at - 2], left, word)
     for at, word in enumerate(words):
         if not _parts_again((word,)):  # "cam's" of "cam's...eats" is one word in its place only
             leans[max(at, 1) : at + 3] = [True] * len(leans[max(at, 1) : at + 3])
     return leans
+
+
+def _measures(left: str, word: str) -> bool:
+    """Whether the two are an amount and its sign (£20, 50%, 20°C), or two of a row of emoji."""
+    if left == "°":
+        return word in DEGREES
+    if MONEY.fullmatch(left):
+        return word[0].isdigit()
+    if word in SIGNS:
+        return left[-1].isdigit()
+    return unicodedata.category(left[0]) == unicodedata.category(word[0]) == "So"
 
 
 def _links(left: str, word: str, right: str) -> bool:
@@ -159,13 +186,22 @@ def _links(left: str, word: str, right: str) -> bool:
 
 
 def _quotes(words: Sequence[str]) -> tuple[list[bool], list[bool]]:
-    """Which straight quotes open and which close: in turn, and one left over closes."""
+    """Which quotes open and which close: each closes the one that waits for it; a straight one left over closes, too."""
     opens, closes = [False] * len(words), [False] * len(words)
-    for mark in ('"', "'", "''"):
-        places = [at for at, word in enumerate(words) if word == mark]
-        for turn, at in enumerate(places):
-            opening = turn % 2 == 0 and turn + 1 < len(places)
-            opens[at], closes[at] = opening, not opening
+    last = {word: at for at, word in enumerate(words) if word in QUOTES}
+    waiting: list[str] = []
+    for at, word in enumerate(words):
+        if word not in QUOTES:
+            continue
+        opened = next((mark for mark in waiting if word in QUOTES[mark]), None)
+        if opened is not None:
+            waiting.remove(opened)
+            closes[at] = True
+        elif any(last.get(mark, -1) > at for mark in QUOTES[word]):
+            waiting.append(word)
+            opens[at] = True
+        else:
+            closes[at] = word in QUOTES[word]
     return opens, closes
 
 

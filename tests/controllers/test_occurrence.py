@@ -127,6 +127,10 @@ def test_in_an_alphabet_a_phrase_is_a_substring(text: str, phrase: str) -> None:
         ("👩\u200d👩\u200d👧 👩", "👩", 1),
         ("5-star - pub", "-", 2),
         ("ha ha ha", "ha ha", 1),
+        ("ליד בית־הספר של צה״ל", "בית הספר", 1),
+        ("של צה״ל, ג׳ז", 'צה"ל', 1),
+        ("a pub\u200b, \u2066pub\u2069, pub\u200f, pub\ufeff", "pub", 4),
+        ("كتـاب می\u200cخواهم क्\u200dषमा", "كتاب میخواهم क्षमा", 1),
     ],
 )
 def test_spellings_of_one_phrase(text: str, phrase: str, count: int) -> None:
