@@ -20,7 +20,7 @@ import numpy as np
 from cdlm.control.controller import Controller
 from cdlm.control.registry import make_controller
 from cdlm.data.syntax import parse_texts
-from cdlm.data.words import split_words
+from cdlm.data.words import join_words, split_words
 from cdlm.evaluation.bench import Row, at_most
 from cdlm.evaluation.control_targets import span_targets, tag_targets, tree_targets
 from cdlm.evaluation.intervals import Figure, mean_with_interval, share_with_interval
@@ -106,7 +106,7 @@ def gaps(yard: Yard) -> list[Row]:
     for name, sizes in (("gaps of 1-4 words", (1, 4)), ("one hidden word", (1, 1))):
         targets = gap_targets(yard.known(), yard.count, yard.seed, sizes=sizes)
         fills = [yard.pipe.infill(t.template, seed=yard.seed + n) for n, t in enumerate(targets)]
-        texts = [fill.texts[0] for fill in fills]
+        texts = [join_words(split_words(fill.texts[0])) for fill in fills]  # a template keeps its blanks, as before a full stop
         if sizes == (1, 4):
             pairs = zip(yard.judge.nll(texts), yard.judge.nll([t.original for t in targets]), targets, strict=True)
             excess = mean_with_interval([(a.total - b.total) / len(t.gap) for a, b, t in pairs])
