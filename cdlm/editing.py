@@ -8,7 +8,7 @@ import torch
 
 from cdlm.control.canvas import Canvas
 from cdlm.control.controller import Controller, WishError
-from cdlm.control.layout import Layout, LayoutError, Vocabulary, free_layout
+from cdlm.control.layout import Gap, Layout, LayoutError, Vocabulary, free_layout
 from cdlm.control.rows import Row
 from cdlm.output import Written
 from cdlm.sampling.loop import Frame, noised_state
@@ -60,12 +60,13 @@ class Edit:
     ) -> dict[int, Written]:
         """One rewritten text per key."""
         keys, size = list(keys), settings.texts_at_once
-        self._check_plan(controllers, writer.tokenizer)
+        layout = self._check_plan(controllers, writer.tokenizer)
         strange = {owner for owner, i in zip(self.owner, self.ids, strict=True) if i == writer.tokenizer.unk_id}
         kept = [owner in strange for owner in self.owner]  # a word is unknown if a piece of it is
         if self.strength == 0 or all(kept):
             return {key: self._finished(self.text, writer, controllers) for key in keys}
         row = Row(tuple(i if k else -1 for i, k in zip(self.ids, kept, strict=True)), self._begins(), ())
+        row = self._tracked(row, writer, controllers, layout)
         written: dict[int, Written] = {}
         for first in range(0, len(keys), size):
             written |= self._written(keys[first : first + size], row, writer, controllers, settings, seed)
@@ -87,10 +88,16 @@ class Edit:
         )
         noise = TextNoise(seed, particle_keys(keys, count), writer.model.device)
         start = self._start(canvas, noise, writer)
-        frames = writer.denoise(canvas, noise, controllers, settings, start)
+        paths = writer.paths([row] * len(canvas.tokens), canvas)
+        if paths is not None and not bool(paths.possible.all()):
+            names = ", ".join(dict.fromkeys(wish.name for wish in controllers))
+            raise WishError(f"edit: no text with words of the same shape satisfies {names}; use generate or infill")
+        frames = writer.denoise(canvas, noise, controllers, settings, start, paths)
 
         def read(_: int, tokens: list[int]) -> str:
-            return self.render(tokens[1 : 1 + len(self.ids)], writer.tokenizer)
+            text = self.render(tokens[1 : 1 + len(self.ids)], writer.tokenizer)
+            admitted = row.track is None or row.track.admits(text, (text,))
+            return text if admitted or row.track is None else row.track.spelled(row, tokens[1 : 1 + len(self.ids)])[0]
 
         last = last_frame(frames, settings.callback_on_step_end, len(keys), count, read)
         rows = {key: slice(n * count, (n + 1) * count) for n, key in enumerate(keys)}
@@ -98,6 +105,19 @@ class Edit:
             key: self._finished(read(n, last.tokens[paid.start].tolist()), writer, controllers, last, paid)
             for n, (key, paid) in enumerate(rows.items())
         }
+
+    def _tracked(self, row: Row, writer: Writer, controllers: Sequence[Controller], layout: Layout) -> Row:
+        """The row with the automaton of what the wishes ask for exactly."""
+        gap = Gap(layout.high, layout.high)
+        track = writer.track(controllers, replace(layout, pieces=(gap,)))
+        if track is None:
+            return row
+        if max(row.ids) >= 0:
+            names = ", ".join(wish.name for wish in controllers if wish.languages())
+            raise WishError(
+                f"edit: {names} cannot be followed in a text with words that this model does not know; change them"
+            )
+        return replace(row, slots=(slice(0, len(row.ids)),), track=track)
 
     def _start(self, canvas: Canvas, noise: TextNoise, writer: Writer) -> State:
         """The typed words at clock ``strength``, what is decided at clock 0."""
@@ -110,7 +130,7 @@ class Edit:
     def _begins(self) -> tuple[int, ...]:
         return tuple(int(n == 0 or self.owner[n] != self.owner[n - 1]) for n in range(len(self.owner)))
 
-    def _check_plan(self, controllers: Sequence[Controller], vocabulary: Vocabulary) -> None:
+    def _check_plan(self, controllers: Sequence[Controller], vocabulary: Vocabulary) -> Layout:
         layout = Layout((), len(self.starts), len(self.starts))
         for wish in controllers:
             if wish.name == "infill":
@@ -126,6 +146,7 @@ class Edit:
                 raise WishError(f"{kept}; {error}; {fix}") from None
         for wish in controllers:
             wish.review(layout, vocabulary)
+        return layout
 
     def render(self, tokens: Sequence[int], vocabulary: Vocabulary) -> str:
         """The typed text with the changed words put in place; everything else stays character for character.

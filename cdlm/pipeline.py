@@ -1,6 +1,6 @@
 """Pipeline: load a model once; generate, infill, edit, score, stream."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -162,10 +162,11 @@ class Pipeline:
             return choosing.different(int(return_top), writer.sources.texts, callback_on_part)
         return choosing.output(writer.sources.texts, callback_on_part)
 
-    def infill(
+    def infill(  # noqa: PLR0913 - every argument but the template has a default
         self,
         template: str,
         *,
+        gaps: Mapping[str, Any] | None = None,
         count: int | None = None,
         controllers: Sequence[Controller] = (),
         num_candidates: int = 1,
@@ -173,13 +174,15 @@ class Pipeline:
         num_inference_steps: int | None = None,
         **options: Any,
     ) -> Output:
-        """Fill the gaps of ``template`` (``[3]``, ``[1-4]``, ``[*]``); the context stays as typed.
+        """Fill the gaps of ``template`` (``[3]``, ``[1-4]``, ``[*]``, with a name ``[*:price]``); the context stays as typed.
 
         Args:
+            gaps: what named gaps hold: a controller such as ``Regex``, or as plain values an expression, a list of texts to
+                choose from, or a JSON schema.
             return_top: how many of the ``num_candidates`` to return, best first and no two alike. Other options as in
                 :meth:`generate`.
         """
-        wishes = [template_wish(template), *controllers]
+        wishes = [template_wish(template, gaps), *controllers]
         options["sampler"] = options.get("sampler") or infill_sampler(self.plan(wishes))
         steps = INFILL_STEPS if num_inference_steps is None else num_inference_steps
         if return_top is None:

@@ -8,6 +8,11 @@ import numpy as np
 import torch
 
 from cdlm.choosing import attempt_key, index_of
+from cdlm.control.automata.graph import graph_of
+from cdlm.control.automata.language import LanguageError
+from cdlm.control.automata.paths import Paths
+from cdlm.control.automata.shapes import shapes_of
+from cdlm.control.automata.track import Track, track_of
 from cdlm.control.canvas import Canvas, blank_canvas, padded_canvas
 from cdlm.control.controller import Controller, WishError
 from cdlm.control.layout import Layout, Vocabulary, draw_sizes, free_layout
@@ -57,7 +62,66 @@ class Writer:
         """
         rng, source = generator(seed, key, 0, Stream.LAYOUT), self.source(key)
         layout = self.plan(controllers, rng, source)
-        return replace(self._laid_out(layout, source, rng), source=source)
+        track = self.track(controllers, layout)
+        row = (
+            self._laid_out(layout, source, rng)
+            if track is None
+            else self._along(track, layout, source, controllers, rng)
+        )
+        return replace(row, source=source)
+
+    def track(self, controllers: Sequence[Controller], layout: Layout) -> Track | None:
+        """The automaton of what the wishes ask for exactly; None where no wish has one.
+
+        Raises:
+            WishError: it cannot be followed, or no text of this vocabulary satisfies it.
+        """
+        languages = [language for wish in controllers for language in wish.languages()]
+        if languages and self._padded:
+            raise WishError(
+                f"{languages[0].name}: a padded model, which does not know how long its text is, cannot follow it"
+            )
+        try:
+            track = track_of(languages, layout, self.tokenizer)
+            if track is not None:
+                graph_of(track)  # refuses what has too many edges before anything is written
+            return track
+        except LanguageError as error:
+            raise WishError(str(error)) from None
+
+    def _along(
+        self,
+        track: Track,
+        layout: Layout,
+        source: tuple[int, ...],
+        controllers: Sequence[Controller],
+        rng: np.random.Generator,
+    ) -> Row:
+        """Lengths at which the automaton can be satisfied, together with the wishes' hard parts."""
+        pieces = np.array(self.model.config.piece_counts or [0, 1], dtype=float)
+        plain = all(type(wish).prepare is Controller.prepare for wish in controllers)
+        counted = (
+            layout.low > 1 or layout.high < self.longest or bool(layout.leaning) or any(g.high for g in layout.gaps)
+        )
+        free = plain and not counted and bool(self.model.config.piece_counts)
+        shapes = shapes_of(track, layout, self.lengths.gap_weights(layout, self.model, source), pieces, free=free)
+        for _ in range(_LAYOUT_DRAWS):
+            row = replace(shapes.draw(rng), track=track, source=source)
+            if len(row.ids) <= self.longest and (plain or self._possible(row, controllers)):
+                return row
+        names = ", ".join(dict.fromkeys(wish.name for wish in controllers))
+        raise WishError(f"no text satisfies all of {names} at once; drop one of them, or allow for other lengths")
+
+    def _possible(self, row: Row, controllers: Sequence[Controller]) -> bool:
+        """Whether a path is left by what the wishes pin and ban."""
+        paths = self.paths([row], self.canvas([row], controllers))
+        return paths is None or bool(paths.possible.all())
+
+    @staticmethod
+    def paths(rows: Sequence[Row], canvas: Canvas) -> Paths | None:
+        """The accepting paths of rows of one length on their canvas, where they follow an automaton."""
+        track = rows[0].track
+        return Paths.of(track, rows, canvas) if isinstance(track, Track) else None
 
     def source(self, key: int) -> tuple[int, ...]:
         """Tokens of what the text of this key is written from."""
@@ -151,8 +215,9 @@ class Writer:
         """Denoise rows of one length, each with all its particles side by side."""
         count = settings.steering.particles
         noise = TextNoise(seed, particle_keys(keys, count), self.model.device)
-        canvas = self.canvas([row for row in rows for _ in range(count)], controllers)
-        return self.denoise(canvas, noise, controllers, settings)
+        every = [row for row in rows for _ in range(count)]
+        canvas = self.canvas(every, controllers)
+        return self.denoise(canvas, noise, controllers, settings, paths=self.paths(every, canvas))
 
     def denoise(
         self,
@@ -161,8 +226,9 @@ class Writer:
         controllers: Sequence[Controller],
         settings: Settings,
         start: State | None = None,
+        paths: Paths | None = None,
     ) -> Iterator[Frame]:
-        """Denoise a canvas, from ``start`` or from pure noise."""
+        """Denoise a canvas, from ``start`` or from pure noise, along ``paths`` where there are any."""
         return trajectory(
             self.model,
             canvas,
@@ -174,6 +240,7 @@ class Writer:
             noise=noise,
             temperature=settings.temperature,
             guidance=Guidance(settings.guidance_scale),
+            paths=paths,
             early_stop=settings.early_stop,
             start=start,
         )

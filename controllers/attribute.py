@@ -34,6 +34,7 @@ class Attribute(Labelled):
 
     name = "attribute"
     task = "attribute"
+    planned = True
     attribute: str = field(metadata={"help": "field, such as food", "example": "food"})
     value: str = field(metadata={"help": "its value, such as Italian", "example": "Italian"})
     literal: bool = field(

@@ -2,38 +2,82 @@
 
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, cached_property
+from typing import Any
 
 import numpy as np
 
+from cdlm.control.automata.language import Language
 from cdlm.control.controller import Controller, Verdict, WishError
 from cdlm.control.layout import Context, Gap, Layout, Piece, Vocabulary, Word
 from cdlm.data.scripts import unspaced
 from cdlm.data.spelling import stream
+from controllers.choice import Choice
+from controllers.json_schema import JsonSchema
+from controllers.regex import Regex
 
 _TOKEN = re.compile(r"\\(?P<literal>[\[\]\\])|\[(?P<gap>[^\[\]]*)\]|(?P<stray>[\[\]])")
 _SIZE = re.compile(r"(\d+)(?:\s*-\s*(\d+))?")
+_NAMED = re.compile(r"(?P<size>[^:]*)(?::(?P<name>.*))?", re.DOTALL)
 _FILLS = ("x", "\u4e00")
 """What stands in a gap while the words around it are read: a letter, or a character that needs no blanks around it."""
-_GRAMMAR = r"a gap is [3], [1-4] or [*]; write \[ for a bracket"
+_GRAMMAR = r"a gap is [3], [1-4] or [*], with a name [*:price]; write \[ for a bracket"
 
 
 @dataclass(frozen=True)
 class Infill(Controller):
     r"""``Infill("The Eagle is a [1-3] near [*] .")``: gaps of fixed ``[3]``, ranged ``[1-4]`` or free ``[*]`` length.
 
-    Context is copied character for character, unknown words and odd spacing included. ``\[`` is a literal bracket.
+    Context is copied character for character, unknown words and odd spacing included. ``\[`` is a literal bracket. A gap with a
+    name, ``[*:price]``, can be asked for a form of its own: ``gaps={"price": Regex(r"£\d+")}``, or as plain values: a text is a
+    regular expression, a list a choice, an object a JSON schema.
     """
 
     name = "infill"
     template: str = field(metadata={"help": "text with gaps: [3] words, [1-4] words, [*] any number"})
+    gaps: Mapping[str, Any] = field(
+        default_factory=dict,
+        metadata={
+            "label": "What named gaps hold",
+            "help": "name of a gap: a regular expression, a list of texts or a JSON schema",
+            "example": {"price": "£[0-9]+"},
+        },
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if not any(isinstance(p, Gap) for p in self.parts):
             raise WishError(f"infill: the template has no gap; {_GRAMMAR}")
+        stray = [name for name in self.gaps if name not in self.names]
+        if stray:
+            known = ", ".join(n for n in self.names if n) or "none"
+            raise WishError(f"infill: no gap is named {stray[0]!r}; named are: {known}; {_GRAMMAR}")
+        _ = self.forms
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The name of every gap, empty where it has none."""
+        gaps = [m["gap"] for m in _TOKEN.finditer(self.template) if m["gap"] is not None]
+        return tuple((_NAMED.fullmatch(gap) or {"name": ""})["name"] or "" for gap in gaps)
+
+    @cached_property
+    def forms(self) -> Mapping[str, Controller]:
+        """What each named gap is asked for.
+
+        Raises:
+            WishError: something that an automaton cannot follow.
+        """
+        return {name: _form(name, given) for name, given in self.gaps.items()}
+
+    def languages(self) -> Sequence[Language]:
+        named = [(number, self.forms[name]) for number, name in enumerate(self.names) if name in self.forms]
+        return tuple(
+            replace(language, gap=number, name=f"infill: gap {self.names[number]!r}")
+            for number, form in named
+            for language in form.languages()
+        )
 
     @property
     def parts(self) -> tuple[str | Gap, ...]:
@@ -72,7 +116,22 @@ class Infill(Controller):
         found = re.fullmatch(pattern, text, re.DOTALL)
         if not found:
             return Verdict(self.name, False, 0.0, "the context is not verbatim")
-        return Verdict(self.name, True, 1.0, _filled(_read(self.parts, text, vocabulary) or found.groups()))
+        fills = _read(self.parts, text, vocabulary, self._holds(vocabulary))
+        if fills is None and self.forms:
+            return Verdict(
+                self.name, False, 0.5, f"context verbatim, but a gap is not what {', '.join(self.forms)} asks for"
+            )
+        return Verdict(self.name, True, 1.0, _filled(fills or found.groups()))
+
+    def _holds(self, vocabulary: Vocabulary) -> Callable[[int, str], bool]:
+        """Whether a fill is what the gap of this number is asked for."""
+
+        @cache
+        def holds(gap: int, fill: str) -> bool:
+            form = self.forms.get(self.names[gap])
+            return form is None or form.judge(fill, vocabulary).satisfied
+
+        return holds
 
     def explained(self, verdict: Verdict, fills: Sequence[str]) -> Verdict:
         """Which words of a text fill which gap the text alone does not always tell; the writer knows."""
@@ -83,7 +142,9 @@ def _filled(fills: Sequence[str]) -> str:
     return "context verbatim, filled: " + " | ".join(fills)
 
 
-def _read(parts: Sequence[str | Gap], text: str, vocabulary: Vocabulary) -> tuple[str, ...] | None:
+def _read(
+    parts: Sequence[str | Gap], text: str, vocabulary: Vocabulary, holds: Callable[[int, str], bool]
+) -> tuple[str, ...] | None:
     """What stands in the gaps of a text, each with as many words as it may have; the first of several ways, or None."""
     spans = vocabulary.spans(text)
     starts, ends = [span.start for span in spans], [span.end for span in spans]
@@ -101,17 +162,37 @@ def _read(parts: Sequence[str | Gap], text: str, vocabulary: Vocabulary) -> tupl
         if isinstance(here, str):
             match = patterns[part].match(text, at)
             return rest(part + 1, match.end()) if match else None
+        gap = sum(isinstance(p, Gap) for p in parts[:part])
         for end in (at, *stops[bisect_right(stops, at) :]):
             fits = here.low <= words(at, end) <= (len(spans) if here.high is None else here.high)
-            if fits and (found := rest(part + 1, end)) is not None:
+            found = rest(part + 1, end) if fits else None
+            if found is not None and holds(gap, text[at:end].strip()):
                 return (text[at:end].strip(), *found)
         return None
 
     return rest(0, 0)
 
 
+def _form(name: str, given: Any) -> Controller:
+    """A controller from what a gap is asked for, as plain values or as one already."""
+    if isinstance(given, str):
+        return Regex(given)
+    if isinstance(given, Mapping):
+        return JsonSchema(dict(given))
+    if isinstance(given, Sequence):
+        return Choice(given)
+    if not isinstance(given, Controller) or not given.languages() or any(x.gap is not None for x in given.languages()):
+        raise WishError(
+            f"infill: the gap {name!r} takes Regex, Choice, JsonSchema, StartsWith, EndsWith or Contains, not {given!r}"
+        )
+    return given
+
+
 def _gap(spec: str) -> Gap:
-    spec = spec.strip()
+    named = _NAMED.fullmatch(spec)
+    if named and named["name"] is not None and not named["name"].isidentifier():
+        raise WishError(f"infill: [{spec}] is no gap; a name is letters, digits and _; {_GRAMMAR}")
+    spec = (named["size"] if named else spec).strip()
     if spec == "*":
         return Gap(1, None)
     found = _SIZE.fullmatch(spec)

@@ -49,6 +49,7 @@ class Keywords(Controller):
     """
 
     name = "keywords"
+    planned = True
     include: Sequence[str] = field(
         default=(), metadata={"help": "words or phrases that must appear", "label": "Words that must appear"}
     )

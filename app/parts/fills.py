@@ -1,5 +1,6 @@
 """Wishes on the grammar of what fills a gap, as wishes on the whole text."""
 
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from cdlm.service.request import Wish
 
 ANY = "any"
+_NAMED = re.compile(r"(?<!\\)\[[^\[\]:]*:(\w+)\]")
 SAID = {
     "pos": "Tags for what fills a gap, such as ADJ NOUN. Leave a gap empty to leave it free.",
     "spans": "A phrase that fills a gap; for gaps of a fixed length such as [3], with none but such gaps before them.",
@@ -44,6 +46,17 @@ def show_fill_wishes(page: str, template: str, pipe: "Pipeline | None") -> "tupl
             asked = show(state.key(page, f"{name}.{hash(template)}"), layout, bool(reason))
             wishes += () if reason else asked
     return tuple(wishes)
+
+
+def show_forms(page: str, template: str) -> dict[str, str] | None:
+    """For every named gap of a template the regular expression that what fills it matches; None where none is asked for."""
+    names = list(dict.fromkeys(_NAMED.findall(template)))
+    if not names:
+        return None
+    with st.container(border=True, key=state.key(page, "forms")):
+        st.caption("What a named gap holds, as a regular expression: £[0-9]+ or cheap|moderate. Empty: anything.")
+        typed = {name: st.text_input(plain(name), key=state.first_at(f"{page}.form.{name}", "")) for name in names}
+    return {name: text for name, text in typed.items() if text} or None
 
 
 def _show_tags(key: str, layout: "Layout", disabled: bool) -> "tuple[Wish, ...]":

@@ -6,7 +6,7 @@ import streamlit as st
 
 from app import state
 from app.parts.asking import offer, read_link
-from app.parts.fills import show_fill_wishes
+from app.parts.fills import show_fill_wishes, show_forms
 from app.parts.plain import plain
 from app.parts.results import message, show_result
 from app.parts.running import finished, show_job
@@ -53,7 +53,8 @@ def _show_template(pipe: "Pipeline | None") -> str:
             "Template",
             key=state.first(PAGE, "text", TEMPLATE),
             height=90,
-            help=r"\[3\] three words, \[1-4\] one to four, \[\*\] as many as fit. A backslash before a bracket keeps it.",
+            help=r"\[3\] three words, \[1-4\] one to four, \[\*\] as many as fit. With a name, \[\*:price\], a gap can be "
+            "asked for a form. A backslash before a bracket keeps it.",
             persist_state="session",
         )
     sentence = st.text_area("Sentence", key=state.first(PAGE, "sentence", SENTENCE), height=90, persist_state="session")
@@ -104,10 +105,11 @@ def _show_words(sentence: str, pipe: "Pipeline") -> str:
 
 
 def _show_request(template: str, pipe: "Pipeline | None") -> "Request | None":
-    wishes = None
+    wishes, gaps = None, None
     try:
         wishes = show_wishes(PAGE, pipe)
         wishes += show_fill_wishes(PAGE, template, pipe)
+        gaps = show_forms(PAGE, template)
     except ValueError as error:
         message(error)
         wishes = None
@@ -132,6 +134,7 @@ def _show_request(template: str, pipe: "Pipeline | None") -> "Request | None":
         candidates=max(count, candidates),
         seed=seed,
         steps=steps,
+        gaps=gaps,
     )
 
 

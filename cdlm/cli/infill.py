@@ -15,6 +15,7 @@ EXAMPLES = r"""
 cdlm infill "The Eagle is a [1-3] near [*] ."
 cdlm infill "The Eagle [4] pub ." --candidates 16 --top 3
 cdlm infill "[*] near the Burger King." --include pub --json
+cdlm infill "The Eagle is near [*:place] ." --gap "place=the river|The Mill"
 """
 COUNT, CANDIDATES_FOR_TOP = 4, 16
 Template = Annotated[
@@ -43,10 +44,21 @@ Top = Annotated[
     ),
 ]
 
+Gaps = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--gap",
+        metavar="NAME=EXPRESSION",
+        help=r"What the gap \[*:NAME] holds, as a regular expression; more than one with more --gap.",
+        show_default=False,
+    ),
+]
+
 
 def infill(
     template: Template,
     model: o.Model = "e2e",
+    gap: Gaps = None,
     count: Count = None,
     source: Source = None,
     length: o.LengthWish = None,
@@ -80,7 +92,8 @@ def infill(
         from cdlm.settings import INFILL_STEPS
         from cdlm.templates import template_wish
 
-        given, others = template_wish(template), build_wishes(length, include, exclude, at, with_)
+        gaps = dict(read_gap(text) for text in gap or ())
+        given, others = template_wish(template, gaps), build_wishes(length, include, exclude, at, with_)
         pipe = o.open_pipeline(model, device, dtype)
     if show_steps:
         shown = {
@@ -96,7 +109,20 @@ def infill(
     facts = {"model": model, "seed": seed, "template": template}
     report = JsonReport(facts) if json else TextReport(draw=drawn, hide=["infill"], planned=planned)
     options: dict[str, Any] = {"select": select, "on_unsatisfied": on_unsatisfied, **many, **followed}
+    options |= {"gaps": gaps} if gaps else {}
     deliver(report, lambda tell: pipe.infill(template, controllers=others, callback_on_part=tell, **options))
+
+
+def read_gap(text: str) -> tuple[str, str]:
+    """A gap's name and what it holds.
+
+    Raises:
+        ValueError: not NAME=EXPRESSION.
+    """
+    name, separator, expression = text.partition("=")
+    if not separator or not name.strip() or not expression:
+        raise ValueError(f"--gap reads NAME=EXPRESSION, such as price=£[0-9]+, not {text!r}")
+    return name.strip(), expression
 
 
 def how_many(count: int | None, candidates: int | None, top: int | None) -> dict[str, int]:

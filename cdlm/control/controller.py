@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from cdlm.control.automata.language import Language
 from cdlm.control.canvas import Canvas
 from cdlm.control.estimate import Estimate
 from cdlm.control.layout import Layout, Vocabulary
@@ -95,11 +96,13 @@ class Controller(ABC):
     Attributes:
         weight: factor on the soft part.
         reads: what the soft part can be told of: the model's estimate, the latent, or either.
+        planned: its pins place only the layout's phrases, which is left to the automaton where there is one.
         start, stop: window of the run in which the soft part is active, in fractions of it.
     """
 
     name: ClassVar[str]
     reads: ClassVar[frozenset[str]] = frozenset({"estimate", "latent"})
+    planned: ClassVar[bool] = False
     weight: float = field(default=1.0, metadata={"help": "how strongly the soft part pulls"})
     start: float = field(default=0.0, metadata={"help": "share of the run after which the wish is followed"})
     stop: float = field(default=1.0, metadata={"help": "share of the run after which the wish is let go"})
@@ -142,6 +145,10 @@ class Controller(ABC):
             WishError: contradicts what is planned already.
         """
         return layout
+
+    def languages(self) -> Sequence[Language]:
+        """What all of the text, or a gap, has to match: followed exactly, by an automaton over the vocabulary."""
+        return ()
 
     def windowed(self, due: Sequence[str]) -> "Controller | None":
         """The wish as one window of a text that is longer than the model can follow it; None: its plan has said it all.

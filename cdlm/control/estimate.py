@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from cdlm.control.automata.paths import Reading
 from cdlm.control.canvas import Canvas
 from cdlm.types import Clocks, Latent, Logits
 
@@ -19,6 +20,7 @@ class Estimate:
         canvas: with the positions decided so far.
         progress: share of the run that is over, 0 at the first step.
         latent_only: an energy is to read ``z`` and not the belief, which was made from elsewhere.
+        reading: the accepting paths under constraints that an automaton follows; the belief is theirs.
     """
 
     z: Latent
@@ -28,6 +30,7 @@ class Estimate:
     canvas: Canvas
     progress: float
     latent_only: bool = False
+    reading: Reading | None = None
 
     @property
     def probabilities(self) -> Logits:

@@ -39,6 +39,7 @@ class Vocabulary(Protocol):
     end_id: int
 
     def __len__(self) -> int: ...
+    def __hash__(self) -> int: ...
     @property
     def generatable(self) -> np.ndarray: ...
     @property
@@ -183,7 +184,7 @@ def draw_sizes(layout: Layout, weights: Sequence[np.ndarray], rng: np.random.Gen
         LayoutError: no sizes fit.
     """
     room = layout.high - layout.context_words
-    tables = [_within(gap, w, room) for gap, w in zip(layout.gaps, weights, strict=True)]
+    tables = [within(gap, w, room) for gap, w in zip(layout.gaps, weights, strict=True)]
     if room < 0:
         raise LayoutError(f"the context alone has {layout.context_words} words, more than the {layout.high} allowed")
     reach = _reachable(tables, room)
@@ -213,7 +214,8 @@ def _likely(weights: np.ndarray) -> np.ndarray:
     return kept
 
 
-def _within(gap: Gap, weights: np.ndarray, room: int) -> np.ndarray:
+def within(gap: Gap, weights: np.ndarray, room: int) -> np.ndarray:
+    """The weights of a gap's numbers of words, 0 where its own limits or ``room`` forbid them."""
     size = np.arange(max(len(weights), gap.low + 1, (room if gap.high is None else gap.high) + 1))
     padded = np.zeros(len(size))
     padded[: len(weights)] = weights

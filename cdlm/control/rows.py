@@ -4,12 +4,20 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
 from cdlm.control.layout import Context, Layout, Vocabulary
 from cdlm.control.rooms import find_places
+
+
+@runtime_checkable
+class Joiner(Protocol):
+    """What an automaton knows of joining the words of a row, see :class:`cdlm.control.automata.track.Track`."""
+
+    def admits(self, text: str, fills: Sequence[str]) -> bool: ...
+    def spelled(self, row: "Row", tokens: Sequence[int]) -> tuple[str, tuple[str, ...]]: ...
 
 
 @dataclass(frozen=True)
@@ -23,6 +31,7 @@ class Row:
         free: which words stand there is left to the model: the text may end anywhere (padded models without a wish about length),
             or its tokens may form any words.
         source: tokens of the text that it is written from.
+        track: the automaton of constraints that are followed exactly.
     """
 
     ids: tuple[int, ...]
@@ -30,6 +39,7 @@ class Row:
     slots: tuple[Context | slice, ...]
     free: bool = False
     source: tuple[int, ...] = ()
+    track: Joiner | None = None
 
     @property
     def open_words(self) -> int:
@@ -107,7 +117,8 @@ def render(row: Row, tokens: Sequence[int], vocabulary: Vocabulary) -> tuple[str
     """The text of a finished row and the texts of its gaps; context is copied, never decoded.
 
     A blank typed beside a gap goes where the mark that fills it stands without one ("the pub [2]": "the pub, near"). Where
-    context was typed right against a gap, or two gaps meet, a blank parts words that would run together.
+    context was typed right against a gap, or two gaps meet, a blank parts words that would run together. What an automaton
+    would not accept so is joined as it was read.
     """
     parts = [_part(slot, tokens, vocabulary) for slot in row.slots]
     words = [word for part in parts for word in part.words]
@@ -118,7 +129,10 @@ def render(row: Row, tokens: Sequence[int], vocabulary: Vocabulary) -> tuple[str
         for part, right in zip(parts, texts, strict=True):
             seen += len(part.words)
             text += " " * _run_together(text, right, words[:seen], vocabulary) + right
-    return text, tuple(part.text for part in parts if part.written)
+    fills = tuple(part.text for part in parts if part.written)
+    if row.track is not None and not row.track.admits(text, fills):
+        return row.track.spelled(row, tokens)
+    return text, fills
 
 
 def _without_blanks(parts: Sequence["_Part"], blanks: Sequence[bool]) -> list[str]:

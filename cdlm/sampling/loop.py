@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
+from cdlm.control.automata.paths import Paths, Reading
 from cdlm.control.canvas import Canvas
 from cdlm.control.controller import Controller
 from cdlm.control.estimate import Estimate
@@ -62,6 +63,7 @@ class _Run:
     noise: TextNoise
     temperature: float
     guidance: Guidance = UNGUIDED
+    paths: Paths | None = None
 
 
 @torch.no_grad()
@@ -77,6 +79,7 @@ def trajectory(  # noqa: PLR0913 - every ability of the loop arrives as a value
     noise: TextNoise,
     temperature: float = 1.0,
     guidance: Guidance = UNGUIDED,
+    paths: Paths | None = None,
     start: State | None = None,
     early_stop: EarlyStop | None = None,
 ) -> Iterator[Frame]:
@@ -85,8 +88,10 @@ def trajectory(  # noqa: PLR0913 - every ability of the loop arrives as a value
     Args:
         start: where to begin (editing); by default every open position is pure noise at clock 1.
         noise: the draws, by text and step. temperature: of the token logits. guidance: how strongly a source is followed.
+        paths: of an automaton that the texts have to satisfy: the belief is conditioned on it, and what is decided at a step is
+            part of one accepting path.
     """
-    run = _Run(model, sampler, steering, controllers, vocabulary, noise, temperature, guidance)
+    run = _Run(model, sampler, steering, controllers, vocabulary, noise, temperature, guidance, paths)
     state = start or fresh_state(model, canvas, noise)
     plan = sampler.plan(steps, float(state.t.max()))
     frames: list[Frame] = []
@@ -129,7 +134,13 @@ def _estimate(run: _Run, state: State, progress: float) -> Estimate:
         x0 = out.x0 if run.model.config.head == "regression" else run.model.embedding.expected(logits)
         return Estimate(z, state.t, logits, x0, state.canvas, progress)
 
-    return run.steering.estimate(run.model, evaluate, state.z, run.controllers, run.vocabulary)
+    estimate = run.steering.estimate(run.model, evaluate, state.z, run.controllers, run.vocabulary)
+    if run.paths is None:
+        return estimate
+    reading = run.paths.read(estimate.logits, state.canvas)
+    return replace(
+        estimate, logits=reading.posterior, x0=run.model.embedding.expected(reading.posterior), reading=reading
+    )
 
 
 def fresh_state(model: DiffusionLM, canvas: Canvas, noise: TextNoise) -> State:
@@ -177,15 +188,33 @@ def _pinned(  # noqa: PLR0913, PLR0917 - decisions so far, and what they were ma
     estimate: Estimate,
     number: int,
 ) -> tuple[Mask, Tokens, Mask]:
-    """The sampler's decisions with those of the controllers put over them; reserved places wait until the text is ``ending``."""
+    """The sampler's decisions with those of the controllers put over them; reserved places wait until the text is ``ending``.
+
+    Where an automaton is followed, what is decided is then taken from one of its paths.
+    """
     uniform, pinned = run.noise.uniform(number, Stream.WISH), torch.zeros_like(where)
     for wish in run.controllers:
-        pins = wish.pins(estimate, run.vocabulary, uniform)
+        pins = None if estimate.reading and wish.planned else wish.pins(estimate, run.vocabulary, uniform)
         if pins is not None:
             chosen = (pins.where | (pins.reserve & ending)) & state.open
             where, tokens = (where & ~pins.reserve) | chosen, torch.where(chosen, pins.tokens, tokens)
             pinned = pinned | chosen
-    return where, tokens, pinned
+    if estimate.reading is None:
+        return where, tokens, pinned
+    return _along(run, estimate.reading, where, tokens, pinned, number)
+
+
+def _along(
+    run: _Run, reading: Reading, where: Mask, tokens: Tokens, pinned: Mask, number: int
+) -> tuple[Mask, Tokens, Mask]:
+    """Decisions taken from one accepting path of each text; pins that none goes through are left out."""
+    uniform = run.noise.uniform(number, Stream.PATH, where.shape[1], 2)
+    drawn, _ = reading.draw(uniform, where, run.sampler.nucleus)
+    if not pinned.any():
+        return where, drawn, pinned
+    through, possible = reading.through(pinned, tokens).draw(uniform, where, run.sampler.nucleus)
+    kept = pinned & possible[:, None]
+    return where, torch.where(possible[:, None], torch.where(kept, tokens, through), drawn), kept
 
 
 def _moved(run: _Run, state: State, estimate: Estimate, step: Step, number: int) -> State:

@@ -27,6 +27,7 @@ class Stream(IntEnum):
     PARTICLE = 8
     END = 9
     LENGTH = 10
+    PATH = 11
 
 
 def generator(seed: int, index: int, step: int, stream: Stream, block: int = 0) -> np.random.Generator:

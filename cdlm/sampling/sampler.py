@@ -56,6 +56,11 @@ class Sampler(ABC):
         """Whether a position that is opened again starts from what was believed of it when it was decided."""
         return False
 
+    @property
+    def nucleus(self) -> float:
+        """A decided token comes from the smallest set that holds this much probability; asked where whole paths are drawn."""
+        return 1.0
+
     def plan(self, steps: int, start: float = 1.0) -> list[Step]:
         """Where the evaluations are placed; exactly ``steps`` of them."""
         return even_steps(steps, start)

@@ -65,6 +65,10 @@ class Clamp(Sampler):
     def recalls(self) -> bool:
         return self.inner.recalls
 
+    @property
+    def nucleus(self) -> float:
+        return self.inner.nucleus
+
     def plan(self, steps: int, start: float = 1.0) -> list[Step]:
         return self.inner.plan(steps, start)
 
@@ -141,6 +145,10 @@ class Commit(Sampler):
     def informs(self) -> bool:
         return self.floor < 1
 
+    @property
+    def nucleus(self) -> float:
+        return self.top_p
+
     def plan(self, steps: int, start: float = 1.0) -> list[Step]:
         return [
             replace(s, t=max(s.t, min(start, self.floor)), t_next=max(s.t_next, self.floor))
@@ -212,6 +220,10 @@ class Reopen(Sampler):
     @property
     def informs(self) -> bool:
         return self.sampler.informs
+
+    @property
+    def nucleus(self) -> float:
+        return self.sampler.nucleus
 
     @property
     def undoes(self) -> bool:

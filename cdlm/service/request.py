@@ -79,6 +79,7 @@ class Request:
             otherwise each is the best of so many. steps: network evaluations per text; None: the default for such wishes.
         id: what its author calls it in a file of many; it changes no text.
         source: what the texts are written from, for a model trained with sources. guidance_scale: how closely it is followed.
+        gaps: what named gaps of a template hold: an expression, a list of texts to choose from, or a JSON schema.
     """
 
     verb: Verb = "generate"
@@ -95,6 +96,7 @@ class Request:
     source: str | None = None
     guidance_scale: float = 1.0
     id: str = ""
+    gaps: dict[str, Any] | None = None
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
@@ -166,6 +168,10 @@ class Request:
         for wish in self.wishes:
             for text in strings_in(wish.fields):
                 check_text(text, f"a field of {wish.name}")
+        for text in strings_in(self.gaps or {}):
+            check_text(text, "what a gap holds")
+        if self.gaps and self.verb != "infill":
+            raise RequestError(f"gaps are those of a template; {self.verb} has none")
         self._check_counts()
 
     def _check_counts(self) -> None:
@@ -203,7 +209,7 @@ class Request:
         keywords: dict[str, Any] = {"seed": self.seed}
         if self.steps is not None:
             keywords["num_inference_steps"] = self.steps
-        chosen = {"steering": self.steering, "sampler": self.sampler, "source": self.source}
+        chosen = {"steering": self.steering, "sampler": self.sampler, "source": self.source, "gaps": self.gaps}
         keywords |= {name: value for name, value in chosen.items() if value is not None}
         if self.guidance_scale != 1:
             keywords["guidance_scale"] = self.guidance_scale
@@ -224,7 +230,7 @@ class Request:
 
     def judged(self) -> list[Controller]:
         """The wishes and, for infilling, the template: in the order of a text's verdicts."""
-        return [*([template_wish(self.text)] if self.verb == "infill" else []), *self.controllers()]
+        return [*([template_wish(self.text, self.gaps)] if self.verb == "infill" else []), *self.controllers()]
 
     def run(self, pipe: Pipeline, watcher: Watcher | None = None) -> Output:
         """Write what is asked for.
