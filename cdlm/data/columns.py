@@ -7,7 +7,7 @@ from typing import Any
 from cdlm.data.opening import CorpusError
 
 CHOOSE = "Choose with --text-column, in a configuration with data.text_column"
-NO_NAMES = "Where no line names the columns, set data.header=false; they are then called 1, 2 and so on"
+NO_NAMES = "Where no line names the columns, set data.header=false (cdlm init: --no-header); they are then called 1, 2 and so on"
 _LONG, _SHOWN = 3, 60
 
 
@@ -72,7 +72,7 @@ def check_column(source: str, column: str, names: Sequence[str], sample: Sequenc
     """
     if column in names:
         if list(names).count(column) > 1:
-            raise CorpusError(f"{source} names two columns {column!r}")
+            raise CorpusError(f"{source} names two columns {column!r}; give one of them another name")
         return
     if top_of(column, names) == column:
         raise missing_column(source, column, names, fix)
@@ -91,6 +91,8 @@ def missing_column(source: str, column: str, names: Sequence[str], fix: str = CH
             f"{source} has no column {column!r}, and its first line looks like a row: {shown!r}. {NO_NAMES}"
         )
     listed = ", ".join(name for name in names if name)
+    if not listed:
+        raise CorpusError(f"{source} names no columns; its first line that is not blank names them")
     return CorpusError(f"{source} has no column {column!r}; columns: {listed}. {fix}")
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -14,6 +15,8 @@ from cdlm.data.options import AS_IT_IS, ReadOptions
 
 _MARKS = ",\t;|"
 _SNIFFED, _SNIFFED_ROWS = 1 << 16, 50
+_SAID = re.compile(r"sep=([,\t;|])")
+"""The first line by which spreadsheets tell each other the mark; it is no row."""
 _NAMES = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "upright strokes"}
 
 
@@ -46,6 +49,8 @@ def dialect_of(file: Path, options: ReadOptions = AS_IT_IS) -> Dialect:
     with open_bytes(file) as handle:
         head = handle.read(_SNIFFED)
     lines = head.decode("utf-8-sig", "replace").splitlines(keepends=True)
+    if lines and (said := _SAID.fullmatch(lines[0].strip())):
+        return Dialect(said[1], quoted, usual=said[1] == usual)
     lines = lines[:-1] if len(head) == _SNIFFED else lines  # the last one is cut
     widths = {mark: _width(Dialect(mark, quoted, mark == usual), lines) for mark in _MARKS}
     if widths[usual] > 1 or max(widths.values()) <= 1:
@@ -106,13 +111,13 @@ def numbered_rows(file: Path, options: ReadOptions = AS_IT_IS) -> Iterator[tuple
         rows, begin = dialect.reader(handle), 1
         try:
             for row in rows:
-                if row:
+                if row and not (begin == 1 and _SAID.fullmatch(dialect.mark.join(row))):
                     yield begin, row
                 begin = rows.line_num + 1
         except csv.Error as error:
             fix = 'a value with quotes inside is written "so ""quoted"" text", and every quote is closed'
             raise ValueError(
-                f"line {begin}: {error}; {fix}; where quotes stand for themselves set data.quoting=none"
+                f"line {begin}: {error}; {fix}; where quotes stand for themselves set data.quoting=none (cdlm init: --quoting none)"
             ) from None
 
 

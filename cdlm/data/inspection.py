@@ -20,6 +20,7 @@ ROWS = 50_000
 _LONG_FOR_ITS_CORPUS = 20
 _ALPHABET = 100
 """Different characters of an alphabet, at most."""
+_UNSPACED = ("Han", "Hiragana", "Katakana", "Thai", "Lao", "Khmer", "Myanmar", "Tibetan")
 _MARKUP = re.compile(r"</?[a-zA-Z][^<>]*>|&(?:[a-z]{2,8}|#\d{1,6});")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _GARBLED = re.compile("\ufffd|[ÃÂ][\x80-\xbf]|â€|Ã[ ©¨¶¼¤]")
@@ -85,7 +86,7 @@ class Inspection:
 
 def spaced(shares: Mapping[str, float]) -> bool:
     """Whether words stand apart in a text of these scripts."""
-    return sum(shares.get(name, 0) for name in ("Han", "Hiragana", "Katakana", "Thai", "Lao", "Khmer")) < 0.2
+    return sum(shares.get(name, 0) for name in _UNSPACED) < 0.2
 
 
 def alphabet(lines: Sequence[str]) -> bool:

@@ -103,8 +103,14 @@ def _first_bad_byte(file: Path) -> tuple[str, str]:
             try:
                 line.decode()
             except UnicodeDecodeError as error:
-                return f"line {number}, byte {error.start}", advice(line + handle.read(_SAMPLED))
+                return f"line {number}, byte {error.start}", _unpacked(file, advice(line + handle.read(_SAMPLED)))
     return "at its end", "it is cut off"
+
+
+def _unpacked(file: Path, fix: str) -> str:
+    """The command of a fix as it is for a packed file."""
+    packed = PACKED.get(file.suffix.lower())
+    return fix.replace("iconv", f"{packed} -dc old | iconv").replace(" old.txt", "") if packed else fix
 
 
 def named_kind(file: Path, kind: str) -> str:

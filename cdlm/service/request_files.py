@@ -14,6 +14,7 @@ from cdlm.service.limits import RequestError
 from cdlm.service.request import Request, Wish
 
 MOST_BYTES, MOST_REQUESTS = 5_000_000, 2_000
+_MARKS = ",;\t|"
 _WHOLE, _NUMBERS = ("count", "candidates", "seed", "steps"), ("strength", "guidance_scale")
 EXAMPLE_CSV = """id,verb,text,length,keywords,count,seed
 river,generate,,20,"pub, riverside",1,0
@@ -106,15 +107,31 @@ def _json(place: str, text: str) -> Any:
 
 
 def _object(place: str, value: Any) -> dict[str, Any]:
+    """A request; a wish may stand below its controller's name, as in CSV: its fields, or the value of its first one."""
     if not isinstance(value, dict):
         raise RequestError(f'{place}: a request is an object, such as {{"count": 2}}')
-    return value
+    named = [key for key in value if key in registered()]
+    if not named:
+        return value
+    given = value.get("wishes", [])
+    if not isinstance(given, list):
+        return value
+    wishes = [_named_wish(place, key, value[key]) for key in named]
+    return {**{key: value[key] for key in value if key not in named}, "wishes": [*given, *wishes]}
+
+
+def _named_wish(place: str, name: str, value: Any) -> Wish:
+    if isinstance(value, dict):
+        return Wish(name, value)
+    if isinstance(value, list):
+        return Wish(name, {form_fields(find_controller(name))[0].name: value})
+    return _wish(place, name, str(value))
 
 
 def _csv_rows(text: str) -> Iterator[Row]:
-    reader = csv.DictReader(io.StringIO(text), strict=True)
+    known = {f.name for f in fields(Request)} - {"wishes"} | set(registered())
+    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True, delimiter=_mark(text, known))
     try:
-        known = {f.name for f in fields(Request)} - {"wishes"} | set(registered())
         stray = [c for c in reader.fieldnames or [] if c not in known]
         if stray:
             raise RequestError(
@@ -126,6 +143,12 @@ def _csv_rows(text: str) -> Iterator[Row]:
             yield f"line {reader.line_num}", _from_cells(f"line {reader.line_num}", row)
     except csv.Error as error:
         raise RequestError(f"line {reader.line_num}: this is no CSV ({error})") from None
+
+
+def _mark(text: str, known: set[str]) -> str:
+    """What parts the columns: the first usual mark behind a name that is known; spreadsheets of many countries write ";"."""
+    header = text.split("\n", 1)[0].strip()
+    return next((mark for mark in _MARKS if mark in header and header.split(mark)[0].strip('"') in known), ",")
 
 
 def _from_cells(place: str, row: Mapping[str, str]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Files as people have them: other marks, encodings and quotes, no names, nested values, texts of several lines."""
 
+import gzip
 import json
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from cdlm.config import parse_config
 from cdlm.data.corpus import CorpusError, load_corpus, read_lines
 from cdlm.data.encodings import KNOWN, likely
-from cdlm.data.inspection import inspect_corpus
+from cdlm.data.inspection import alphabet, inspect_corpus
 from cdlm.data.labels import LabelsError, read_labelled
 from cdlm.data.options import ReadOptions
 from cdlm.data.pairs import read_pairs
@@ -90,6 +91,31 @@ def test_the_likely_encoding_of_a_file_is_named_by_what_stands_in_it(name: str, 
         named = name.replace("iso8859", "iso-8859").replace("_", "-")
         assert named in said
         assert "convert it first: iconv -f " in said
+
+
+def test_the_advice_for_a_packed_file_unpacks_it(tmp_path: Path) -> None:
+    (tmp_path / "t.txt.gz").write_bytes(gzip.compress("\n".join([SAMPLES["cp1251"]] * 5).encode("cp1251")))
+    with pytest.raises(CorpusError, match=r"gzip -dc old \| iconv -f cp1251 -t utf-8 > new\.txt"):
+        read_lines(str(tmp_path / "t.txt.gz"))
+
+
+def test_a_line_that_says_the_mark_is_no_row(tmp_path: Path) -> None:
+    file = written(tmp_path / "t.csv", '\ufeffsep=;\r\ntext;n\r\n"good, but slow";1\r\nfine;2\r\n')
+    assert read_lines(file) == ["good, but slow", "fine"]
+    assert find_source(file).remarks == {"values parted by semicolons": 1}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"), [("\n\n", "names no columns"), ("text,text\na,b\n", "give one of them another")]
+)
+def test_tables_without_names_or_with_equal_ones_say_what_to_do(text: str, said: str, tmp_path: Path) -> None:
+    with pytest.raises(CorpusError, match=said):
+        read_lines(written(tmp_path / "t.csv", text))
+
+
+@pytest.mark.parametrize("line", ["ဒီစားသောက်ဆိုင်စျေးပေါတယ်", "བོད་ཡིག་གི་ཡི་གེ"])
+def test_scripts_without_blanks_are_no_alphabets_of_symbols(line: str) -> None:
+    assert not alphabet([line[n:] + line for n in range(9)])
 
 
 def test_one_bad_line_among_good_ones_is_to_be_mended(tmp_path: Path) -> None:

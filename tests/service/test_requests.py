@@ -119,6 +119,18 @@ def test_source_and_guidance_are_read_from_both_kinds_of_file():
         ]
 
 
+def test_wishes_stand_below_their_names_in_json_as_in_csv_whatever_parts_its_columns():
+    wanted = (Wish("length", {"low": 8, "high": 12}), Wish("keywords", {"include": ["pub", "riverside"]}))
+    lines = b'{"id": "x", "length": "8-12", "keywords": ["pub", "riverside"]}\n'
+    rows = "\ufeffid;length;keywords\r\nx;8-12;pub, riverside\r\n".encode()
+    for name, data in (("a.jsonl", lines), ("a.csv", rows), ("a.csv", rows.replace(b";", b"\t"))):
+        assert read_requests(name, data, "e2e") == [Request(id="x", wishes=wanted)]
+    both = b'{"length": 12, "wishes": [{"name": "keywords", "fields": {"exclude": ["pub"]}}]}'
+    assert [wish.name for wish in read_requests("a.jsonl", both, "e2e")[0].wishes] == ["keywords", "length"]
+    with pytest.raises(RequestError, match="line 1: length is a whole number, or two such as 8-12, not 'twelve'"):
+        read_requests("a.jsonl", b'{"length": "twelve"}', "e2e")
+
+
 @pytest.mark.parametrize(
     ("name", "line", "said"),
     [
