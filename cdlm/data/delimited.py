@@ -117,7 +117,8 @@ def numbered_rows(file: Path, options: ReadOptions = AS_IT_IS) -> Iterator[tuple
         except csv.Error as error:
             fix = 'a value with quotes inside is written "so ""quoted"" text", and every quote is closed'
             raise ValueError(
-                f"line {begin}: {error}; {fix}; where quotes stand for themselves set data.quoting=none (cdlm init: --quoting none)"
+                f"line {begin}: {error}; {fix}; where quotes stand for themselves set data.quoting=none "
+                "(cdlm init: --quoting none)"
             ) from None
 
 
