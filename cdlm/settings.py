@@ -64,7 +64,14 @@ def fitted(base: Settings, kind: Kind, steps: int, frontier: Frontier, free_temp
     if point is None:
         return replace(base, num_inference_steps=steps)
     warmth = free_temperature / frontier.free_temperature if kind == "free" else 1.0
-    return replace(base, sampler=point.sampler, num_inference_steps=point.steps, temperature=point.temperature * warmth)
+    usual = base.steering
+    return replace(
+        base,
+        sampler=point.sampler,
+        steering=replace(usual, one_place=True) if isinstance(usual, TiltPosterior) else usual,
+        num_inference_steps=point.steps,
+        temperature=point.temperature * warmth,
+    )
 
 
 def guided_sampler() -> Sampler:
@@ -120,7 +127,7 @@ def resolve(  # noqa: PLR0913 - every option of a request
         raise WishError(f"guidance_scale is a number of 0 or more, not {guidance_scale}")
     settings = Settings(
         sampler=_named(sampler, SAMPLERS, "sampler") or base.sampler,
-        steering=_named(steering, STEERINGS, "steering") or base.steering,
+        steering=_steering(steering, base.steering),
         num_inference_steps=int(steps),
         temperature=plain if temperature is None else temperature,
         guidance_scale=guidance_scale,
@@ -171,6 +178,12 @@ def whole(name: str, value: Any, most: int) -> int:
     if not 0 <= int(value) <= most:
         raise WishError(f"{name} is a whole number from 0 to {most}, not {value}")
     return int(value)
+
+
+def _steering(given: Steering | str | None, usual: Steering) -> Steering:
+    """What was given; a name that is the usual one's means that one, with its settings."""
+    found: Steering | None = _named(given, STEERINGS, "steering")
+    return usual if found is None or (isinstance(given, str) and type(found) is type(usual)) else found
 
 
 def _named(value: Any, known: dict[str, Any], kind: str) -> Any:

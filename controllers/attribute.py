@@ -15,6 +15,7 @@ from cdlm.control.estimate import Estimate
 from cdlm.control.layout import Layout, Vocabulary
 from cdlm.data.matching import occurs
 from cdlm.data.words import split_words
+from cdlm.types import Mask
 from controllers.classifier import Labelled
 from controllers.keywords import Keywords
 
@@ -52,11 +53,16 @@ class Attribute(Labelled):
         """Field, and its value as records spell it: in words with blanks between them."""
         return self.attribute, " ".join(split_words(self.value))
 
+    @property
+    def spelled(self) -> bool:
+        """Whether texts mostly spell the value out."""
+        shares = self.reader.config.facts.get("wordings", {}).get(self.attribute, {})
+        return bool(shares.get(self.wanted[1], 0.0) >= LITERAL)
+
     @cached_property
     def words(self) -> Keywords | None:
         """The value as keywords, where it has a fixed wording."""
-        shares = self.reader.config.facts.get("wordings", {}).get(self.attribute, {})
-        if not self.literal or shares.get(self.wanted[1], 0.0) < LITERAL:
+        if not self.literal or not self.spelled:
             return None
         return Keywords(exclude=[self.value]) if self.negate else Keywords(include=[self.value])
 
@@ -72,6 +78,13 @@ class Attribute(Labelled):
 
     def pins(self, estimate: Estimate, vocabulary: Vocabulary, uniform: Float[Tensor, " batch"]) -> Pins | None:
         return self.words.pins(estimate, vocabulary, uniform) if self.words else None
+
+    def places(self, estimate: Estimate, vocabulary: Vocabulary) -> Mask | None:
+        """What is spelled out stands in one place; where its words find theirs by themselves, nothing is pulled before."""
+        if self.negate or not self.spelled:
+            return None
+        places = ~estimate.canvas.decided
+        return places if self.words is None else places & self.words.placed(estimate, vocabulary)[:, None]
 
     def judge(self, text: str, vocabulary: Vocabulary) -> Verdict:
         if self.words is None:

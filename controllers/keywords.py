@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from cdlm.control.canvas import Canvas
@@ -177,6 +177,12 @@ class Keywords(Controller):
             for number, (copy, place) in enumerate(self._places(here, decided[row], float(uniform[row])).items()):
                 pins.fill(row, place, copy.sought.ids, now=late and number == 0)
         return pins.pins(estimate.canvas)
+
+    def placed(self, estimate: Estimate, vocabulary: Vocabulary) -> Bool[Tensor, " batch"]:
+        """Whether every included phrase stands in the text already."""
+        absent = [torch.from_numpy(rows) for rows in self._absent(estimate.canvas, vocabulary).values()]
+        none = torch.zeros(len(estimate.t), dtype=torch.bool)
+        return ~torch.stack([none, *absent]).any(0).to(estimate.t.device)
 
     def _absent(self, canvas: Canvas, vocabulary: Vocabulary) -> dict[Copy, np.ndarray]:
         """For every copy of a phrase the texts in which it is still to be written."""

@@ -12,6 +12,7 @@ from cdlm.frontier import FILE, Frontier, Point, general, read_sampler, write_sa
 from cdlm.pipeline import Pipeline
 from cdlm.sampling.sampler import Sampler
 from cdlm.sampling.samplers import DDIM, Clamp, Commit, DPMpp2M, QSample, Reopen
+from cdlm.sampling.steering import TiltPosterior
 from cdlm.settings import Settings, default_settings, fitted, resolve
 from controllers import Keywords, Length
 
@@ -72,6 +73,9 @@ def test_steps_alone_choose_sampler_and_temperature_and_a_given_sampler_does_not
     given = resolve([], 0.25, num_inference_steps=6, sampler="ddim", frontier=frontier)
     assert (given.sampler, given.num_inference_steps, given.temperature) == (DDIM(), 6, 1.0)
     assert resolve([], 0.25, frontier=frontier) == default_settings((), 0.25)
+    assert few.steering == TiltPosterior(one_place=True)  # many words are decided together
+    assert resolve([], num_inference_steps=6, steering="tilt", frontier=frontier).steering == few.steering
+    assert resolve([], num_inference_steps=6, steering=TiltPosterior(), frontier=frontier).steering == TiltPosterior()
     pulled = [Keywords(include=["pub"])]
     assert resolve(pulled, num_inference_steps=6, frontier=frontier) == replace(
         default_settings(pulled), num_inference_steps=6

@@ -15,7 +15,7 @@ from cdlm.control.automata.language import Language
 from cdlm.control.canvas import Canvas
 from cdlm.control.estimate import Estimate
 from cdlm.control.layout import Layout, Vocabulary
-from cdlm.types import Clocks, Logits, PerSample, Tokens
+from cdlm.types import Clocks, Logits, Mask, PerSample, Tokens
 
 if TYPE_CHECKING:
     from cdlm.control.heads import Head
@@ -181,6 +181,13 @@ class Controller(ABC):
 
     def energy(self, estimate: Estimate, vocabulary: Vocabulary) -> PerSample | None:
         """-log P(wish | estimate) of each text, differentiable in ``estimate.logits``, ``x0`` or ``z``."""
+        return None
+
+    def places(self, estimate: Estimate, vocabulary: Vocabulary) -> Mask | None:
+        """Open positions of which one is enough for what the energy asks of the text; None: it asks something of each.
+
+        A steering that shares is pulled at one of them and lets the others go; where there is none, nothing is pulled.
+        """
         return None
 
     def pins(self, estimate: Estimate, vocabulary: Vocabulary, uniform: Float[Tensor, " batch"]) -> Pins | None:

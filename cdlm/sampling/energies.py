@@ -13,7 +13,7 @@ from cdlm.control.controller import Controller
 from cdlm.control.estimate import Estimate
 from cdlm.control.layout import Vocabulary
 from cdlm.diffusion.model import DiffusionLM
-from cdlm.types import Latent, Logits, PerSample
+from cdlm.types import Latent, Logits, Mask, PerSample
 
 STEEPEST, FARTHEST = 10.0, 3.0
 _LEAST = 1e-12
@@ -72,6 +72,19 @@ def energy_slope(model: DiffusionLM, estimate: Estimate, wish: Controller, vocab
         (gradient,) = torch.autograd.grad(energy.sum(), belief)
     slope = gradient.clamp(-STEEPEST, STEEPEST).masked_fill(estimate.canvas.decided[..., None], 0.0)
     return -wish.strength(estimate.progress) * slope
+
+
+def in_one_place(estimate: Estimate, evidence: Logits, places: Mask) -> Logits:
+    """Log-evidence of a wish that one of ``places`` fulfils, given what each position would say of it by itself.
+
+    With ``P(wish | text)`` proportional to ``sum_i exp(evidence[i, w_i])`` position i is the one with probability ``r_i``
+    proportional to ``E_p[exp(evidence_i)]``, and keeps its belief otherwise: its own evidence becomes
+    ``log(1 - r_i + r_i exp(evidence_i) / E_p[exp(evidence_i)])``. Words decided together then do not all say the same.
+    """
+    fit = torch.logsumexp(estimate.logits.float().log_softmax(-1) + evidence, -1)
+    place = fit.masked_fill(~places, -torch.inf).log_softmax(-1)[..., None]
+    shared = torch.logaddexp(torch.log1p(-place.exp().clamp(max=1.0)), place + evidence - fit[..., None])
+    return torch.where(places[..., None], shared, 0.0).to(evidence.dtype)
 
 
 def latent_slope(

@@ -119,7 +119,8 @@ def trajectory(  # noqa: PLR0913 - every ability of the loop arrives as a value
         finished = _finished(early_stop, frames, state)[:, None]
         where, tokens = where | (state.open & finished), torch.where(finished, estimate.logits.argmax(-1), tokens)
         where, tokens, pinned = _pinned(run, where, tokens, finished | (remaining == 1), state, estimate, number)
-        state = _decided(run, _moved(run, state, estimate, step, number), state, estimate, where, tokens, pinned)
+        moved = _moved(run, state, estimate, step, number, where)
+        state = _decided(run, moved, state, estimate, where, tokens, pinned)
         state, energy = _survivors(run, state, estimate, energy, number, remaining)
         frames = [*frames[-8:], _frame(state, estimate, number, len(plan), spent, cost)]
         yield frames[-1]
@@ -217,9 +218,11 @@ def _along(
     return where, torch.where(possible[:, None], torch.where(kept, tokens, through), drawn), kept
 
 
-def _moved(run: _Run, state: State, estimate: Estimate, step: Step, number: int) -> State:
-    """Every open position at its next clock."""
+def _moved(run: _Run, state: State, estimate: Estimate, step: Step, number: int, where: Mask) -> State:
+    """Every open position at its next clock; ``where`` is decided now, and if that is all of them nothing has to be moved."""
     t_next = torch.where(state.open, torch.full_like(state.t, step.t_next), 0.0).minimum(state.t)
+    if not (state.open & ~where).any():
+        return replace(state, t=t_next, previous=estimate.x0, history=(estimate.x0, estimate.t))
     eps = run.noise.normal(number + 1, Stream.LATENT, *state.z.shape[1:])
     proposal = run.sampler.move(run.model, state, estimate, t_next, eps)
     proposal = run.steering.latent(run.model, proposal, t_next, estimate, run.controllers, run.vocabulary)

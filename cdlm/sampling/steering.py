@@ -11,7 +11,7 @@ from cdlm.control.controller import Controller, WishError
 from cdlm.control.estimate import Estimate
 from cdlm.control.layout import Vocabulary
 from cdlm.diffusion.model import DiffusionLM
-from cdlm.sampling.energies import energy_slope, latent_slope, soft, tilted, total_evidence
+from cdlm.sampling.energies import energy_slope, in_one_place, latent_slope, soft, tilted, total_evidence
 from cdlm.sampling.randomness import TextNoise
 from cdlm.sampling.sampler import Sampler
 from cdlm.types import Clocks, Latent, PerSample
@@ -101,9 +101,12 @@ class TiltPosterior(Steering):
 
     Attributes:
         energies: follow energies, too; False leaves the log-evidence alone, to see what the gradients bring.
+        one_place: where a wish says that one place is enough, pull at one and let the others go; for samplers that decide
+            many words together, which would all say the same.
     """
 
     energies: bool = True
+    one_place: bool = False
 
     @property
     def moves(self) -> frozenset[str]:
@@ -122,12 +125,15 @@ class TiltPosterior(Steering):
             estimate = tilted(model, estimate, evidence)
         return self._follow(model, estimate, wishes, vocabulary) if self.energies else estimate
 
-    @staticmethod
     def _follow(
-        model: DiffusionLM, estimate: Estimate, wishes: Sequence[Controller], vocabulary: Vocabulary
+        self, model: DiffusionLM, estimate: Estimate, wishes: Sequence[Controller], vocabulary: Vocabulary
     ) -> Estimate:
-        slopes = [energy_slope(model, estimate, w, vocabulary) for w in soft(wishes) if w.active(estimate.progress)]
-        found = [slope for slope in slopes if slope is not None]
+        found = []
+        for wish in [w for w in soft(wishes) if w.active(estimate.progress)]:
+            slope = energy_slope(model, estimate, wish, vocabulary)
+            places = wish.places(estimate, vocabulary) if self.one_place else None
+            if slope is not None:
+                found.append(slope if places is None else in_one_place(estimate, slope, places))
         return tilted(model, estimate, torch.stack(found).sum(0)) if found else estimate
 
 

@@ -1,6 +1,7 @@
 """Steering against Bayes by hand, finite differences, and the sign of every gradient."""
 
 from dataclasses import dataclass, replace
+from itertools import product
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from cdlm.control.estimate import Estimate
 from cdlm.control.layout import Vocabulary
 from cdlm.data.tokenizer import build_tokenizer
 from cdlm.diffusion.model import DiffusionLM
-from cdlm.sampling.energies import FARTHEST, latent_slope, total_energy
+from cdlm.sampling.energies import FARTHEST, in_one_place, latent_slope, total_energy
 from cdlm.sampling.steering import STEERINGS, DescendLatent, ShiftEstimate, Steering, TiltPosterior
 from tests.sampling.toys import VOCAB, Evidence, WordSomewhere, belief, open_canvas
 
@@ -270,3 +271,38 @@ def test_the_bound_of_one_text_asks_nothing_of_the_others(model: DiffusionLM, z:
     both = slope_of(model, z, [Steep(token=6), WordSomewhere(token=7, rows=(1,))])
     assert torch.allclose(both[0], alone[0])
     assert not torch.allclose(both[1], alone[1])
+
+
+@pytest.mark.parametrize("size", [0.5, 4.0, 30.0])
+def test_evidence_of_somewhere_is_the_posterior_of_a_text_that_says_it_in_one_place(size: float) -> None:
+    """Every text of three words is counted: P(wish | text) proportional to the sum over places of exp(evidence)."""
+    draw, words = torch.Generator().manual_seed(4), range(4, VOCAB)
+    canvas = open_canvas(2, 4)
+    second = torch.zeros_like(canvas.decided)
+    second[:, 2] = True
+    canvas = canvas.pin(second, torch.full_like(canvas.tokens, 5))  # a decided word says nothing any more
+    logits = torch.randn(*canvas.shape, VOCAB, generator=draw).masked_fill(~canvas.allowed, -torch.inf)
+    evidence = size * torch.randn(logits.shape, generator=draw)
+    places, estimate = [1, 3, 4], belief(canvas, logits)
+    found = (logits + in_one_place(estimate, evidence, ~canvas.decided)).softmax(-1)
+    expected = torch.zeros_like(found)
+    p = logits.double().softmax(-1)
+    for text in product(words, repeat=3):
+        at = list(zip(places, text, strict=True))
+        weight = torch.stack([p[:, i, w] for i, w in at]).prod(0)
+        weight = weight * torch.stack([evidence[:, i, w].double().exp() for i, w in at]).sum(0)
+        for i, w in at:
+            expected[:, i, w] += weight
+    expected = expected / expected.sum(-1, keepdim=True)
+    torch.testing.assert_close(found[:, places], expected[:, places], atol=1e-4, rtol=1e-3)
+    assert not in_one_place(estimate, evidence, ~canvas.decided)[:, 2].any()
+
+
+def test_a_finished_text_is_not_pulled_and_one_open_place_takes_it_all() -> None:
+    canvas, evidence = open_canvas(1, 3), torch.randn(1, 5, VOCAB, generator=torch.Generator().manual_seed(1))
+    logits = torch.zeros(1, 5, VOCAB)
+    whole = canvas.pin(~canvas.decided, torch.full_like(canvas.tokens, 4))
+    assert not in_one_place(belief(whole, logits), evidence, ~whole.decided).any()
+    one = in_one_place(belief(canvas, logits), evidence, torch.arange(5)[None] == 2)
+    assert not one[0, [1, 3]].any()
+    torch.testing.assert_close(one[0, 2].softmax(-1), evidence[0, 2].softmax(-1))
