@@ -106,7 +106,9 @@ def gaps(yard: Yard) -> list[Row]:
     for name, sizes in (("gaps of 1-4 words", (1, 4)), ("one hidden word", (1, 1))):
         targets = gap_targets(yard.known(), yard.count, yard.seed, sizes=sizes)
         fills = [yard.pipe.infill(t.template, seed=yard.seed + n) for n, t in enumerate(targets)]
-        texts = [join_words(split_words(fill.texts[0])) for fill in fills]  # a template keeps its blanks, as before a full stop
+        texts = [
+            join_words(split_words(fill.texts[0])) for fill in fills
+        ]  # a template keeps its blanks, as before a full stop
         if sizes == (1, 4):
             pairs = zip(yard.judge.nll(texts), yard.judge.nll([t.original for t in targets]), targets, strict=True)
             excess = mean_with_interval([(a.total - b.total) / len(t.gap) for a, b, t in pairs])
