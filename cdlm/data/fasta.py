@@ -22,8 +22,8 @@ def is_fasta(head: Sequence[str]) -> bool:
 
 
 def holds_fasta(file: Path) -> bool:
-    """Whether a text holds sequences below headers; its name does not matter."""
-    with io.TextIOWrapper(open_bytes(file), encoding="utf-8-sig") as handle:
+    """Whether a text holds sequences below headers; its name does not matter, and a bad row is told of where it is read."""
+    with io.TextIOWrapper(open_bytes(file), encoding="utf-8-sig", errors="replace") as handle:
         return is_fasta(handle.read(1 << 16).split("\n"))
 
 

@@ -99,7 +99,7 @@ def _json(place: str, text: str) -> Any:
     try:
         return json.loads(text)
     except RecursionError:
-        raise RequestError(f"{place or 'a row'}: nested too deeply to be read") from None
+        raise RequestError(f"{place or 'the list that begins on line 1'}: nested too deeply to be read") from None
     except json.JSONDecodeError as error:
         near = text[max(0, error.pos - 10) : error.pos + 20]
         where = place or f"line {error.lineno}"

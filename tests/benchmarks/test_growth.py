@@ -42,8 +42,8 @@ def test_the_peak_sees_what_was_held_for_a_moment(benchmark_module):
     report = benchmark_module("speed_report")
     report.forget_peak()
     before = report.peak_mib()
-    np.ones(8 << 20)  # 64 MiB, gone at once
-    assert 60 < report.peak_mib() - before < 80
+    np.ones(64 << 20)  # 512 MiB, gone at once; a process that has run many tests gives some of its own back meanwhile
+    assert 400 < report.peak_mib() - before < 560
 
 
 def test_a_process_of_its_own_does_not_begin_at_its_parents_peak(benchmark_module):

@@ -94,7 +94,7 @@ def test_a_plugin_takes_its_fields(mood):
         ({"others": ['length:{"lo": 3}']}, "did you mean low?"),
         ({"others": ["length:[3]"]}, "give fields"),
         ({"others": ["length:{3"]}, "not JSON"),
-        ({"include": ["pub"], "exclude": ["Pub"]}, "both included and excluded"),
+        ({"include": ["pub"], "exclude": ["pub"]}, "both included and excluded"),
     ],
 )
 def test_what_cannot_be_read_is_refused(options, says):

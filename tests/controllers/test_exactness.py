@@ -72,7 +72,8 @@ def test_random_requests_hold_without_exception(
         for wish in wishes:
             rest = text.text
             for part in unescaped(wish.template) if isinstance(wish, Infill) else []:
-                missed += [] if part in rest else [(number, text.text, part)]
-                rest = rest.partition(part)[2]
+                kept = part.strip(" ")  # a blank beside a gap goes where a mark fills it
+                missed += [] if kept in rest else [(number, text.text, part)]
+                rest = rest.partition(kept)[2] if kept else rest
     assert met == count
     assert not missed
