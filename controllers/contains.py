@@ -31,4 +31,4 @@ class Contains(Matching):
         return (Language(self.pattern, self.name, anywhere=True, negate=self.negate),)
 
     def judge(self, text: str, vocabulary: Vocabulary) -> Verdict:
-        return self.matched(text, f"{'no part ' * self.negate}{self.pattern!r}")
+        return self.matched(text, f"{'no part: ' * self.negate}{self.pattern}")

@@ -35,4 +35,4 @@ class Regex(Matching):
         return (Language(self.pattern, self.name),)
 
     def judge(self, text: str, vocabulary: Vocabulary) -> Verdict:
-        return self.matched(text, repr(self.pattern))
+        return self.matched(text, self.pattern)

@@ -6,6 +6,7 @@ from importlib.metadata import EntryPoint
 
 import pytest
 
+from cdlm.cli.infill import read_gap
 from cdlm.cli.wishes import build_wishes, parse_wish
 from cdlm.control import registry
 from controllers import Infill, Keywords, Length
@@ -115,3 +116,10 @@ def test_a_missed_wish_fails_with_code_1(run, e2e, mood):
     failed = run("generate", "--count", "1", "--with", "mood", "--on-unsatisfied", "raise", code=1)
     assert failed.stderr == "error: mood: not glad\n"
     run("edit", "A pub.", "--with", "mood", "--on-unsatisfied", "raise", code=1)
+
+
+def test_a_gap_is_read_with_what_it_holds() -> None:
+    assert read_gap("price=£[0-9]+=?") == ("price", "£[0-9]+=?")
+    for wrong in ("price", "=x", "price="):
+        with pytest.raises(ValueError, match="NAME=EXPRESSION"):
+            read_gap(wrong)
