@@ -61,7 +61,9 @@ def kind_of(controllers: Sequence[Controller]) -> Kind:
 def fitted(base: Settings, kind: Kind, steps: int, frontier: Frontier, free_temperature: float) -> Settings:
     """``base`` with what was measured best within a budget, where something was."""
     point = frontier.within(kind, steps)
-    if point is None or steps >= base.num_inference_steps:  # what was measured best of all, given as much time as is asked
+    if (
+        point is None or steps >= base.num_inference_steps
+    ):  # what was measured best of all, given as much time as is asked
         return replace(base, num_inference_steps=steps)
     warmth = free_temperature / frontier.free_temperature if kind == "free" else 1.0
     usual = base.steering

@@ -94,7 +94,7 @@ def test_evaluation_example_reaches_the_suite(run, example, tmp_path, monkeypatc
     run(*words, "--teacher", str(tmp_path))
     assert called["model"] == given.get("--model", "e2e")
     assert called["corpus"] == Path(given.get("--corpus", tmp_path / "e2e"))
-    assert called["judges"] == ([Path("judges/yelp")] if "--judge" in words else [])
+    assert called["judges"] == ([Path("judges/sst")] if "--judge" in words else [])
     assert called["infiller"] == (Path("runs/ar") if "--infiller" in words else None)
     assert called["seed"] == (1 if "--seed" in words else 0)
     assert called["tasks"] == ([b for a, b in pairwise(words) if a == "--task"] or None)

@@ -27,7 +27,7 @@ SURFACE = {
     "evaluate": "--baselines --corpus --infiller --json --judge --model --out --resume --seed --steps --suite --task --teacher",
     "generate": f"{WRITING} --block-length --candidates --guidance-scale --length --max-new-tokens --select --show-steps "
     "--source",
-    "infill": f"template {WRITING} --candidates --guidance-scale --length --select --show-steps --source --top",
+    "infill": f"template {WRITING} --candidates --gap --guidance-scale --length --select --show-steps --source --top",
     "info": "model --json",
     "init": "corpus --force --header --minutes --out --paragraphs --quoting --text-column --validation",
     "score": "texts --device --draws --dtype --file --json --model --per-token --seed --source",

@@ -32,7 +32,6 @@ STEERINGS: dict[str, Steering] = {
     "tilt": TiltPosterior(),
     "shift": ShiftEstimate(),
     "descend": DescendLatent(),
-    "descend, adagrad": DescendLatent(updates=2, sign=False),
     "particles": Particles(count=2, every=2),
     "particles(shift)": Particles(ShiftEstimate(), count=3, every=3, sharpness=4.0),
     "particles(descend)": Particles(DescendLatent(updates=1), count=2, every=1),

@@ -205,7 +205,9 @@ def test_a_request_is_answered_with_other_texts_for_other_seeds(tiny_pipe, recor
     assert [row.metric for row in rows] == [f"different texts over 8 seeds, {kind}" for kind in ("length", "keywords")]
     assert all(row.figure.n == 3 for row in rows)
     assert told[-1] == ("requests", 48, 48)
-    assert [row.met for row in rows] == [not repeats] * 2, [row.figure.value for row in rows]
+    values = [row.figure.value for row in rows]
+    assert [row.met for row in rows] == [value >= 0.9 for value in values]
+    assert all(value == 1 / 8 for value in values) if repeats else min(values) > 0.5, values
 
 
 def test_requests_without_a_text_are_no_success(tiny_pipe, records, monkeypatch) -> None:
